@@ -1,0 +1,1 @@
+"""L-CAD for ComfyUI: colorization of black-and-white photos from words."""

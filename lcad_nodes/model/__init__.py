@@ -1,0 +1,1 @@
+"""The method's own networks and arithmetic, in plain torch."""

@@ -1,0 +1,227 @@
+"""The luminance encoder: the photo's structure as ten feature maps (paper section 3.1)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import pad, scaled_dot_product_attention, silu
+
+from .checkpoint import LayoutError, count_modules
+
+RUNTIME_UNUSED = ("norm_out.", "conv_out.")
+"""Tensors that published checkpoints hold for this encoder and that nothing computes with."""
+
+
+def network_input(lightness: Tensor) -> Tensor:
+    """Scale CIE lightness to what the published weights expect, `L / 127.5 - 1`.
+
+    Args:
+        lightness: CIE L, Bx1xHxW in [0, 100].
+
+    Returns:
+        Bx3xHxW in [-1, -0.216], the same values in all three channels.
+    """
+    return (lightness / 127.5 - 1).expand(-1, 3, -1, -1)
+
+
+@dataclass(frozen=True)
+class LuminanceEncoderConfig:
+    """Widths and depth of a luminance encoder.
+
+    Attributes:
+        widths: channels of each level, full resolution first; multiples of 32.
+        blocks: residual blocks a level.
+    """
+
+    widths: tuple[int, ...] = (128, 256, 512, 512)
+    blocks: int = 2
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Tensor]) -> "LuminanceEncoderConfig":
+        """Read the configuration off the tensors' names and shapes.
+
+        Raises:
+            LayoutError: if the tensors are not those of a luminance encoder.
+        """
+        levels = count_modules(state_dict, "down")
+        blocks = count_modules(state_dict, "down.0.block")
+        names = [f"down.{level}.zero_conv.0.weight" for level in range(levels)]
+        missing = [name for name in names if name not in state_dict]
+        if not levels or not blocks or missing:
+            raise LayoutError(
+                "this is not a luminance encoder: expected down.<level>.block.<n> and "
+                f"down.<level>.zero_conv.<n>, but {missing or ['down.0.block.0']} is not there"
+            )
+        return cls(tuple(state_dict[name].shape[0] for name in names), blocks)
+
+
+class ResidualBlock(nn.Module):
+    """Two normalized 3x3 convolutions with a shortcut, as in the Stable Diffusion VAE."""
+
+    def __init__(self, inputs: int, outputs: int, operations: Any) -> None:
+        super().__init__()
+        self.norm1 = operations.GroupNorm(32, inputs, eps=1e-6)
+        self.conv1 = operations.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = operations.GroupNorm(32, outputs, eps=1e-6)
+        self.conv2 = operations.Conv2d(outputs, outputs, 3, padding=1)
+        if inputs != outputs:
+            self.nin_shortcut = operations.Conv2d(inputs, outputs, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map B x inputs x H x W to B x outputs x H x W."""
+        h = self.conv1(silu(self.norm1(x)))
+        h = self.conv2(silu(self.norm2(h)))
+        return h + (self.nin_shortcut(x) if hasattr(self, "nin_shortcut") else x)
+
+
+class SelfAttention(nn.Module):
+    """One head over all positions, as in the Stable Diffusion VAE."""
+
+    def __init__(self, width: int, operations: Any) -> None:
+        super().__init__()
+        self.norm = operations.GroupNorm(32, width, eps=1e-6)
+        self.q = operations.Conv2d(width, width, 1)
+        self.k = operations.Conv2d(width, width, 1)
+        self.v = operations.Conv2d(width, width, 1)
+        self.proj_out = operations.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map B x width x H x W to the same shape."""
+        h = self.norm(x)
+        q, k, v = (f(h).flatten(2).mT.contiguous() for f in (self.q, self.k, self.v))
+        h = scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
+        return x + self.proj_out(h.mT.reshape(x.shape))
+
+
+class Downsample(nn.Module):
+    """Halve the resolution; padded right and below only, as in the Stable Diffusion VAE."""
+
+    def __init__(self, width: int, operations: Any) -> None:
+        super().__init__()
+        self.conv = operations.Conv2d(width, width, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map B x width x H x W to B x width x H/2 x W/2."""
+        return self.conv(pad(x, (0, 1, 0, 1)))
+
+
+class Level(nn.Module):
+    """The residual blocks of one resolution, with the 1x1 convolution that follows each."""
+
+    def __init__(self, inputs: int, outputs: int, blocks: int, last: bool, operations: Any) -> None:
+        super().__init__()
+        self.block = nn.ModuleList(
+            ResidualBlock(inputs if n == 0 else outputs, outputs, operations) for n in range(blocks)
+        )
+        self.zero_conv = nn.ModuleList(
+            operations.Conv2d(outputs, outputs, 1) for _ in range(blocks)
+        )
+        if not last:
+            self.downsample = Downsample(outputs, operations)
+
+    def forward(self, h: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Return what the next level reads, and this level's outputs."""
+        outputs = []
+        for block, zero_conv in zip(self.block, self.zero_conv, strict=True):
+            h = block(h)
+            outputs.append(zero_conv(h))
+        return (self.downsample(h) if hasattr(self, "downsample") else h), outputs
+
+
+class Middle(nn.Module):
+    """Residual block, attention, residual block at the lowest resolution."""
+
+    def __init__(self, width: int, operations: Any) -> None:
+        super().__init__()
+        self.block_1 = ResidualBlock(width, width, operations)
+        self.attn_1 = SelfAttention(width, operations)
+        self.block_2 = ResidualBlock(width, width, operations)
+
+
+class LuminanceEncoder(nn.Module):
+    """Gray photo in, features out that the decoder adds and the UNet reads (paper section 3.1).
+
+    The stack of the Stable Diffusion VAE encoder; a 1x1 convolution after every residual block
+    gives one output. Tensor names are those below `first_stage_model.g_encoder.`.
+    """
+
+    def __init__(self, config: LuminanceEncoderConfig, operations: Any = nn) -> None:
+        """Build the network.
+
+        Args:
+            config: widths and depth.
+            operations: where Conv2d and GroupNorm come from: `torch.nn`, or a host's namespace
+                of layers that cast their weights as they run.
+        """
+        super().__init__()
+        self.config = config
+        widths = config.widths
+        self.conv_in = operations.Conv2d(3, widths[0], 3, padding=1)
+        self.down = nn.ModuleList(
+            Level(widths[max(i - 1, 0)], w, config.blocks, i == len(widths) - 1, operations)
+            for i, w in enumerate(widths)
+        )
+        self.mid = Middle(widths[-1], operations)
+        self.zero_conv_mid1 = operations.Conv2d(widths[-1], widths[-1], 1)
+        self.zero_conv_mid2 = operations.Conv2d(widths[-1], widths[-1], 1)
+
+    @classmethod
+    def from_state_dict(
+        cls, state_dict: Mapping[str, Tensor], operations: Any = nn
+    ) -> "LuminanceEncoder":
+        """Build the encoder that a checkpoint holds, and load it.
+
+        Args:
+            state_dict: the tensors below `first_stage_model.g_encoder.`, without that prefix.
+            operations: see `__init__`.
+
+        Raises:
+            LayoutError: if tensors are missing, left over or of another shape.
+        """
+        encoder = cls(LuminanceEncoderConfig.from_state_dict(state_dict), operations)
+        used = {k: v for k, v in state_dict.items() if not k.startswith(RUNTIME_UNUSED)}
+        try:
+            encoder.load_state_dict(used)
+        except RuntimeError as error:
+            raise LayoutError(f"the luminance encoder's tensors do not fit: {error}") from error
+        return encoder
+
+    @property
+    def gray_channels(self) -> int:
+        """Channels of the last output, which the UNet's first convolution reads."""
+        return self.config.widths[-1]
+
+    @property
+    def outputs(self) -> int:
+        """Number of outputs: one a residual block, two of them in the middle."""
+        return len(self.config.widths) * self.config.blocks + 2
+
+    def forward(self, hint: Tensor) -> list[Tensor]:
+        """Compute the features of gray photos.
+
+        Args:
+            hint: Bx3xHxW from `network_input`; H and W multiples of 8 (2 per level but the last).
+
+        Returns:
+            `luminance[0..9]`: two a level at H, H/2, H/4, H/8, then two of the middle at H/8.
+        """
+        features: list[Tensor] = []
+        h = self.conv_in(hint)
+        for level in self.down:
+            h, outputs = level(h)
+            features += outputs
+        h = self.mid.block_1(h)
+        features.append(self.zero_conv_mid1(h))
+        h = self.mid.block_2(self.mid.attn_1(h))
+        features.append(self.zero_conv_mid2(h))
+        return features
+
+
+def zero_output_convolutions(encoder: LuminanceEncoder) -> None:
+    """Start the 1x1 output convolutions at zero, so that the decoder begins unchanged."""
+    outputs = [conv for level in encoder.down for conv in level.zero_conv]  # pyright: ignore
+    for conv in [*outputs, encoder.zero_conv_mid1, encoder.zero_conv_mid2]:
+        torch.nn.init.zeros_(conv.weight)
+        torch.nn.init.zeros_(conv.bias)

@@ -1,0 +1,1 @@
+"""Training of both stages, on diffusers networks; never imported by a node."""

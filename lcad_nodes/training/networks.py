@@ -1,0 +1,171 @@
+"""The diffusers and transformers networks of a checkpoint, built from their widths."""
+
+from dataclasses import dataclass
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTextModel
+
+from ..model import checkpoint
+from ..model.checkpoint import StateDict, count_modules
+
+HEADS = 8
+TEXT_HEAD_WIDTH = 64
+TOKENS = 77
+VOCABULARY = 49408
+END_TOKEN = 49407
+SCALE_FACTOR = 0.18215
+"""What latents are multiplied by before diffusion (method section 1)."""
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """Widths of an SD 1.x UNet; the default is the published one.
+
+    Attributes:
+        widths: channels of each level, multiples of 32.
+        blocks: residual blocks a level.
+        attention: whether a level has attention.
+        context: width of the text encoder's output.
+        gray_channels: channels of the luminance features beside the latent's four.
+    """
+
+    widths: tuple[int, ...] = (320, 640, 1280, 1280)
+    blocks: int = 2
+    attention: tuple[bool, ...] = (True, True, True, False)
+    context: int = 768
+    gray_channels: int = 512
+
+    @classmethod
+    def from_state_dict(cls, unet: StateDict) -> "UNetConfig":
+        """Read the configuration off tensors in the diffusers layout."""
+        levels = range(count_modules(unet, "down_blocks"))
+        context = unet["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"].shape[1]
+        return cls(
+            widths=tuple(unet[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in levels),
+            blocks=count_modules(unet, "down_blocks.0.resnets"),
+            attention=tuple(f"down_blocks.{i}.attentions.0.norm.weight" in unet for i in levels),
+            context=context,
+            gray_channels=unet["conv_in.weight"].shape[1] - 4,
+        )
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Widths of an SD 1.x VAE; the default is the published one.
+
+    Attributes:
+        widths: channels of each level, full resolution first; multiples of 32.
+        blocks: residual blocks a level in the encoder; the decoder has one more.
+    """
+
+    widths: tuple[int, ...] = (128, 256, 512, 512)
+    blocks: int = 2
+
+    @classmethod
+    def from_state_dict(cls, vae: StateDict) -> "VAEConfig":
+        """Read the configuration off tensors in the diffusers layout."""
+        levels = range(count_modules(vae, "encoder.down_blocks"))
+        return cls(
+            tuple(vae[f"encoder.down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in levels),
+            count_modules(vae, "encoder.down_blocks.0.resnets"),
+        )
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """Width and depth of a CLIP text encoder with heads of 64; the default is ViT-L/14."""
+
+    width: int = 768
+    layers: int = 12
+
+    @classmethod
+    def from_state_dict(cls, text: StateDict) -> "TextConfig":
+        """Read the configuration off the tensors."""
+        width = text["text_model.embeddings.token_embedding.weight"].shape[1]
+        return cls(width, count_modules(text, "text_model.encoder.layers"))
+
+
+def build_unet(config: UNetConfig) -> UNet2DConditionModel:
+    """Build an SD 1.x UNet with the extended first convolution (paper section 3.2)."""
+    down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
+    up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
+    return UNet2DConditionModel(
+        in_channels=4 + config.gray_channels,
+        out_channels=4,
+        down_block_types=down,
+        up_block_types=up,
+        block_out_channels=config.widths,
+        layers_per_block=config.blocks,
+        cross_attention_dim=config.context,
+        attention_head_dim=HEADS,  # the number of heads, in spite of its name
+    )
+
+
+def build_vae(config: VAEConfig) -> AutoencoderKL:
+    """Build an SD 1.x VAE."""
+    levels = len(config.widths)
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        block_out_channels=config.widths,
+        layers_per_block=config.blocks,
+        latent_channels=4,
+        scaling_factor=SCALE_FACTOR,
+    )
+
+
+def build_text_encoder(config: TextConfig) -> CLIPTextModel:
+    """Build a CLIP text encoder."""
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=VOCABULARY,
+            hidden_size=config.width,
+            intermediate_size=4 * config.width,
+            num_hidden_layers=config.layers,
+            num_attention_heads=config.width // TEXT_HEAD_WIDTH,
+            max_position_embeddings=TOKENS,
+            projection_dim=config.width,
+            hidden_act="quick_gelu",
+            eos_token_id=END_TOKEN,
+        )
+    )
+
+
+def load_unet(unet: StateDict) -> UNet2DConditionModel:
+    """Build the UNet of a checkpoint's tensors (Stable Diffusion layout)."""
+    tensors = checkpoint.unet_to_diffusers(unet)
+    network = build_unet(UNetConfig.from_state_dict(tensors))
+    network.load_state_dict(tensors)
+    return network
+
+
+def load_vae(vae: StateDict) -> AutoencoderKL:
+    """Build the VAE of a checkpoint's tensors (Stable Diffusion layout)."""
+    tensors = checkpoint.vae_to_diffusers(vae)
+    network = build_vae(VAEConfig.from_state_dict(tensors))
+    network.load_state_dict(tensors)
+    return network
+
+
+def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> None:
+    """Give a pretrained UNet's first convolution zero weights for luminance (section 3.2).
+
+    The four latent channels' weights stay as they are, bit for bit.
+    """
+    old = unet.conv_in
+    new = torch.nn.Conv2d(
+        4 + gray_channels, old.out_channels, old.kernel_size, padding=old.padding, device=old.weight.device
+    )
+    with torch.no_grad():
+        new.weight.zero_()
+        new.weight[:, :4] = old.weight[:, :4]
+        new.bias.copy_(old.bias)  # pyright: ignore
+    unet.conv_in = new
+    unet.register_to_config(in_channels=4 + gray_channels)
+
+
+def conditioned_input(latent: Tensor, luminance: Tensor) -> Tensor:
+    """Put the noisy latent and luminance[9] into the UNet's one input, in this order."""
+    return torch.cat([latent, luminance], dim=1)
