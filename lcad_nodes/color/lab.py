@@ -1,0 +1,73 @@
+"""CIE Lab (D65) of sRGB images, as tensors B,C,H,W."""
+
+import torch
+from kornia.color import lab_to_rgb as _lab_to_rgb
+from kornia.color import rgb_to_lab as _rgb_to_lab
+from torch import Tensor
+
+
+class ImageError(ValueError):
+    """An image tensor that cannot be read as colors: wrong shape, type or values."""
+
+
+def rgb_to_lab(rgb: Tensor) -> Tensor:
+    """CIE Lab of an sRGB image.
+
+    Args:
+        rgb: B,3,H,W, floating point, in [0, 1].
+
+    Returns:
+        B,3,H,W: L in [0, 100], a* and b* in about [-110, 110].
+
+    Raises:
+        ImageError: the shape is not B,3,H,W, the type not floating point, or a value not finite.
+    """
+    check_image(rgb, channels=3)
+    return _rgb_to_lab(rgb)
+
+
+def lab_to_rgb(lab: Tensor) -> Tensor:
+    """sRGB of a CIE Lab image; what lies outside the gamut is clipped channel by channel.
+
+    Args:
+        lab: B,3,H,W, floating point, L in [0, 100].
+
+    Returns:
+        B,3,H,W in [0, 1].
+
+    Raises:
+        ImageError: the shape is not B,3,H,W, the type not floating point, or a value not finite.
+    """
+    check_image(lab, channels=3)
+    return _lab_to_rgb(lab)
+
+
+def lightness(rgb: Tensor) -> Tensor:
+    """CIE L of an sRGB image: B,3,H,W in [0, 1] to B,1,H,W in [0, 100].
+
+    Raises:
+        ImageError: as `rgb_to_lab`.
+    """
+    return rgb_to_lab(rgb)[:, :1]
+
+
+def gray(lightness: Tensor) -> Tensor:
+    """The gray sRGB image of a lightness: B,1,H,W in [0, 100] to B,3,H,W in [0, 1].
+
+    Raises:
+        ImageError: the shape is not B,1,H,W, the type not floating point, or a value not finite.
+    """
+    check_image(lightness, channels=1)
+    return _lab_to_rgb(torch.nn.functional.pad(lightness, (0, 0, 0, 0, 0, 2)))
+
+
+def check_image(image: Tensor, *, channels: int) -> None:
+    """Raise `ImageError` unless `image` is a finite, floating-point B,`channels`,H,W."""
+    if image.ndim != 4 or image.shape[1] != channels:
+        shape = "x".join(map(str, image.shape))
+        raise ImageError(f"The image's shape is {shape}; it must be B x {channels} x H x W.")
+    if not image.is_floating_point():
+        raise ImageError(f"The image's type is {image.dtype}; it must be floating point.")
+    if not image.isfinite().all():
+        count = int((~image.isfinite()).sum())
+        raise ImageError(f"The image has {count} values that are NaN or infinite.")

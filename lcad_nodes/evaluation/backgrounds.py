@@ -1,0 +1,103 @@
+"""Made-up surfaces to put objects on."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from .recolor import Painter, to_rgb
+
+Field = NDArray[np.uint8]
+_BICUBIC = Image.Resampling.BICUBIC
+
+
+def surface(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
+    """A background of size x size pixels: a gradient, clouds, a texture, or floor and wall."""
+    kind = rng.choice(["gradient", "clouds", "texture", "room"], p=[0.35, 0.2, 0.2, 0.25])
+    if kind == "gradient":
+        return _gradient(size, painter, rng)
+    if kind == "room":
+        return _room(size, painter, rng)
+    field = _clouds(size, rng) if kind == "clouds" else _texture(size, rng)
+    return _paint(field, painter, rng)
+
+
+def plain(size: int, lab: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:
+    """A surface of one color, lit unevenly."""
+    light = rng.normal(0, 3.5, (3, 3))
+    colors = np.repeat(lab[None], 9, axis=0)
+    colors[:, 0] = (colors[:, 0] + light.ravel()).clip(2, 98)
+    return _enlarge(to_rgb(colors).reshape(3, 3, 3), size)
+
+
+def _random_color(painter: Painter, rng: np.random.Generator) -> NDArray[np.float64]:
+    """A Lab color: mostly muted, at times saturated."""
+    chroma = rng.uniform(30, 75) if rng.random() < 0.2 else rng.gamma(1.6, 8.0)
+    angle = rng.uniform(0, 2 * np.pi)
+    lab = np.array([[rng.uniform(8, 96), chroma * np.cos(angle), chroma * np.sin(angle)]])
+    return painter.limit(lab)[0]
+
+
+def _near_color(
+    color: NDArray[np.float64], painter: Painter, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    change = rng.normal(0, [16, 9, 9])
+    return painter.limit((color + change).clip([3, -90, -90], [98, 90, 90])[None])[0]
+
+
+def _gradient(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
+    cells = int(rng.integers(2, 5))
+    first = _random_color(painter, rng)
+    colors = np.stack([_near_color(first, painter, rng) for _ in range(cells * cells)])
+    return _enlarge(to_rgb(colors).reshape(cells, cells, 3), size)
+
+
+def _room(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
+    """A wall above a floor."""
+    wall, floor = (
+        _paint(_texture(size, rng), painter, rng)
+        if rng.random() < 0.4
+        else _gradient(size, painter, rng)
+        for _ in range(2)
+    )
+    horizon = int(size * rng.uniform(0.35, 0.8))
+    wall.paste(floor.crop((0, horizon, size, size)), (0, horizon))
+    return wall
+
+
+def _paint(field: Field, painter: Painter, rng: np.random.Generator) -> Image.Image:
+    first = _random_color(painter, rng)
+    palette = painter.ramp(first, _near_color(first, painter, rng))
+    return Image.fromarray(palette[field])
+
+
+def _clouds(size: int, rng: np.random.Generator) -> Field:
+    """Noise of several scales, uint8."""
+    total = np.zeros((size, size), np.float32)
+    for cells, weight in ((3, 1.0), (7, 0.5), (17, 0.3)):
+        grid = rng.integers(0, 256, (cells, cells), dtype=np.uint8)
+        total += weight * np.asarray(Image.fromarray(grid).resize((size, size), _BICUBIC))
+    return (total / 1.8).clip(0, 255).astype(np.uint8)
+
+
+def _texture(size: int, rng: np.random.Generator) -> Field:
+    """Stripes, checks, woven cloth or wood, uint8."""
+    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
+    angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
+    u = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+    v = y * np.float32(np.cos(angle)) - x * np.float32(np.sin(angle))
+    clouds = _clouds(size, rng).astype(np.float32) / 255
+    kind = rng.choice(["stripes", "checks", "cloth", "wood"])
+    count = np.float32(rng.uniform(3, 14) * np.pi)
+    if kind == "stripes":
+        wave = np.tanh(3 * np.sin(u * count))
+    elif kind == "checks":
+        wave = np.tanh(9 * np.sin(u * count) * np.sin(v * count))
+    elif kind == "cloth":
+        wave = np.sin(u * count * 6) * np.sin(v * count * 6)
+    else:
+        wave = np.sin((u * count + 2 * clouds) * 3) * 0.6 + 0.4 * np.sin(u * count * 11)
+    return ((wave * 0.42 + 0.5) * 215 + 40 * clouds).clip(0, 255).astype(np.uint8)
+
+
+def _enlarge(colors: NDArray[np.uint8], size: int) -> Image.Image:
+    return Image.fromarray(colors).resize((size, size), _BICUBIC)

@@ -1,0 +1,90 @@
+"""Descriptions of scenes, in the many ways people put them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Mention:
+    """What a description says of one object.
+
+    Attributes:
+        name: what it is ("dump truck").
+        color: the color named, or None.
+        place: where it is ("left"), or None where that is not said.
+    """
+
+    name: str
+    color: str | None
+    place: str | None = None
+
+
+def describe(
+    mentions: Sequence[Mention], background: str | None, rng: np.random.Generator
+) -> tuple[str, tuple[str, ...]]:
+    """A sentence and, for each mention, its phrase: exactly as it stands in the sentence.
+
+    Args:
+        mentions: what to say, in this order; none gives an empty sentence.
+        background: the color of the background, if it is to be named.
+    """
+    if not mentions:
+        return "", ()
+    places = all(mention.place for mention in mentions)
+    style = rng.choice(["article", "bare", "clause"], p=[0.4, 0.25, 0.35])
+    one_kind = len({mention.name for mention in mentions}) == 1 and rng.random() < 0.5
+    phrases = [
+        _phrase(mention, style, places, again=one_kind and index > 0)
+        for index, mention in enumerate(mentions)
+    ]
+    before = "a photo of " if style != "clause" and rng.random() < 0.12 else ""
+    return _assemble(phrases, before, _ending(background, style, rng), style, rng)
+
+
+def article(words: str) -> str:
+    """`words` with "a" or "an" before."""
+    vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "uk "))
+    return f"{'an' if vowel or words.startswith('f-') else 'a'} {words}"
+
+
+def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
+    colored = f"{mention.color} {mention.name}" if mention.color else mention.name
+    if places and style == "clause" and mention.color:
+        noun = "one" if again else mention.name
+        return f"the {mention.place} {noun} is {mention.color}"
+    if places:
+        noun = colored if style == "bare" else f"the {colored}"
+        return f"{noun} on the {mention.place}" if mention.place != "middle" else (
+            f"{noun} in the middle"
+        )
+    if style == "clause" and mention.color:
+        return f"the {mention.name} is {mention.color}"
+    return article(colored) if style == "article" else colored
+
+
+def _ending(background: str | None, style: str, rng: np.random.Generator) -> str:
+    if background is None:
+        return ""
+    if style == "clause":
+        return f", the background is {background}"
+    return str(rng.choice([f" on {article(background)} background", f", {background} background"]))
+
+
+def _assemble(
+    phrases: list[str], before: str, after: str, style: str, rng: np.random.Generator
+) -> tuple[str, tuple[str, ...]]:
+    joint = ", " if style == "bare" or rng.random() < 0.55 else " and "
+    last = " and " if joint == ", " and style != "bare" and rng.random() < 0.3 else joint
+    stop = "." if rng.random() < 0.15 else ""
+    letters = rng.choice(["lower", "sentence", "upper"], p=[0.75, 0.2, 0.05])
+    if letters == "upper":
+        phrases, before, after = [p.upper() for p in phrases], before.upper(), after.upper()
+        joint, last = joint.upper(), last.upper()
+    elif letters == "sentence" and before:
+        before = before.capitalize()
+    elif letters == "sentence":
+        phrases = [phrases[0].capitalize(), *phrases[1:]]
+    head = joint.join(phrases[:-1]) + last if len(phrases) > 1 else ""
+    return f"{before}{head}{phrases[-1]}{after}{stop}", tuple(phrases)
