@@ -212,10 +212,11 @@ class SceneBuilder:
         if count > 1:
             room[axis] = slot * rng.uniform(0.75, 1.05)
         image = _turn(self._picture(cutout, color, rng), room, rng)
-        middle = rng.uniform(0.5 * np.array(image.size), self.size - 0.5 * np.array(image.size))
+        extent = np.array(image.size)
+        corner = rng.random(2) * (self.size - extent)
         if count > 1:
-            middle[axis] = slot * (index + 0.5 + rng.uniform(-0.08, 0.08))
-        left, top = (middle - 0.5 * np.array(image.size)).round().astype(int)
+            corner[axis] = slot * (index + 0.5 + rng.uniform(-0.08, 0.08)) - extent[axis] / 2
+        left, top = corner.round().astype(int)
         return _Placed(image, (int(left), int(top)), cutout.name, color)
 
     def _picture(
