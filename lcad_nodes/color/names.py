@@ -9,14 +9,14 @@ from .lock import into_gamut
 
 # a*, b* of a typical surface of each color (after the foci of Berlin and Kay's basic terms).
 PROTOTYPES = {
-    "red": (62.0, 42.0),
-    "orange": (38.0, 66.0),
-    "yellow": (0.0, 76.0),
-    "green": (-42.0, 34.0),
-    "blue": (8.0, -50.0),
-    "purple": (42.0, -42.0),
-    "pink": (38.0, -2.0),
-    "brown": (16.0, 28.0),
+    "red": (58.0, 36.0),
+    "orange": (34.0, 60.0),
+    "yellow": (2.0, 74.0),
+    "green": (-44.0, 30.0),
+    "blue": (4.0, -47.0),
+    "purple": (38.0, -38.0),
+    "pink": (37.0, 0.0),
+    "brown": (14.0, 25.0),
     "black": (0.0, 0.0),
     "white": (0.0, 0.0),
     "gray": (0.0, 0.0),

@@ -56,8 +56,10 @@ def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
         return f"the {mention.place} {noun} is {mention.color}"
     if places:
         noun = colored if style == "bare" else f"the {colored}"
-        return f"{noun} on the {mention.place}" if mention.place != "middle" else (
-            f"{noun} in the middle"
+        return (
+            f"{noun} on the {mention.place}"
+            if mention.place != "middle"
+            else (f"{noun} in the middle")
         )
     if style == "clause" and mention.color:
         return f"the {mention.name} is {mention.color}"

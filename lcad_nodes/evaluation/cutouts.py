@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from lcad_nodes.color.lab import lightness
+from lcad_nodes.color.lab import rgb_to_lab
 from lcad_nodes.color.names import TERMS
 
 Split = Literal["train", "held_out"]
@@ -20,6 +20,8 @@ LARGEST_SIDE = 384
 SMALLEST_SIDE = 72
 LONGEST_NAME = 3  # words
 FLATTEST = 5.0  # standard deviation of L; below it are silhouettes and glyphs
+MAIN_CHROMA = 20.0  # at the least, of a thing's colored parts, for its others to stay neutral
+MAIN_SHARE = 0.6  # of its area
 
 # Neither objects nor pictures of them.
 SKIPPED_FOLDERS = frozenset({"symbols", "roadsigns", "hanukkah", "newyears", "naturalforces"})
@@ -49,15 +51,14 @@ class CutOut:
 
     Attributes:
         name: what it is, in a few lower-case words without an article or a color.
-        lightness: H,W uint8, CIE L times 2.55.
-        alpha: H,W uint8.
-        rgb: H,W,3 uint8 sRGB.
+        natural: RGBA, as it is.
+        shading: RGBA that holds CIE L times 2.55 in R, how much of a new color each pixel
+            takes (255: all of it) in G, nothing in B, and the outline in A.
     """
 
     name: str
-    lightness: NDArray[np.uint8]
-    alpha: NDArray[np.uint8]
-    rgb: NDArray[np.uint8]
+    natural: Image.Image
+    shading: Image.Image
 
 
 def read_cutouts(folder: Path, split: Split) -> tuple[CutOut, ...]:
@@ -119,14 +120,29 @@ def _load(path: Path, name: str) -> CutOut | None:
     image = image.crop(box)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
-    rgb, alpha = pixels[..., :3].copy(), pixels[..., 3].copy()
-    light = _lightness(rgb)
-    inside = light[alpha > 127]
-    if max(image.size) < SMALLEST_SIDE or inside.size == 0 or inside.std() / 2.55 < FLATTEST:
+    lab = _lab(pixels[..., :3])
+    light = lab[0][pixels[..., 3] > 127]
+    if max(image.size) < SMALLEST_SIDE or light.size == 0 or light.std() < FLATTEST:
         return None
-    return CutOut(name, light, alpha, rgb)
+    layers = [lab[0] * 2.55, _takes_color(lab, pixels[..., 3]) * 255, 0 * lab[0], pixels[..., 3]]
+    shading = Image.fromarray(np.stack(layers, axis=-1).round().astype(np.uint8))
+    return CutOut(name, image, shading)
 
 
-def _lightness(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    image = torch.from_numpy(rgb).movedim(-1, 0)[None] / 255
-    return (lightness(image)[0, 0] * 2.55).round().to(torch.uint8).numpy()
+def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    image = torch.from_numpy(rgb.copy()).movedim(-1, 0)[None] / 255
+    return rgb_to_lab(image)[0].numpy()
+
+
+def _takes_color(lab: NDArray[np.float32], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """How much of a new color each pixel takes, 0 to 1: neutral parts of a colored thing none.
+
+    A red car has black tires, and so has a blue one. Things that have little color, or color in
+    few places, take the new one everywhere.
+    """
+    chroma = np.hypot(lab[1], lab[2])
+    inside = alpha > 127
+    main = float(np.quantile(chroma[inside], 0.75))
+    takes = ((chroma / max(main, 1e-3) - 0.1) / 0.25).clip(0, 1).astype(np.float32)
+    mostly = main > MAIN_CHROMA and takes[inside].mean() > MAIN_SHARE
+    return takes if mostly else np.ones_like(takes)

@@ -23,7 +23,7 @@ class Paint:
 
     Attributes:
         lightness: mean CIE L of objects called so.
-        chroma: CIE chroma at the mean lightness.
+        chroma: mean CIE chroma.
         hue: CIE hue angle, degrees.
         adapts: whether dark and light objects are called so too (a dark red, a light blue).
     """
@@ -35,14 +35,14 @@ class Paint:
 
 
 PAINTS = {
-    "red": Paint((28, 54), (52, 78), (27, 40), adapts=True),
-    "orange": Paint((55, 76), (56, 82), (54, 68)),
-    "yellow": Paint((66, 92), (55, 88), (84, 97), adapts=True),
-    "green": Paint((28, 72), (34, 66), (126, 157), adapts=True),
-    "blue": Paint((22, 66), (36, 60), (262, 286), adapts=True),
-    "purple": Paint((20, 58), (42, 68), (307, 324), adapts=True),
-    "pink": Paint((58, 84), (26, 52), (346, 366)),
-    "brown": Paint((20, 44), (22, 38), (52, 68)),
+    "red": Paint((28, 54), (50, 74), (26, 38), adapts=True),
+    "orange": Paint((55, 76), (54, 78), (54, 67)),
+    "yellow": Paint((66, 92), (50, 84), (84, 97), adapts=True),
+    "green": Paint((28, 72), (32, 62), (126, 157), adapts=True),
+    "blue": Paint((22, 66), (32, 58), (262, 286), adapts=True),
+    "purple": Paint((20, 58), (38, 64), (307, 324), adapts=True),
+    "pink": Paint((58, 84), (24, 48), (346, 366)),
+    "brown": Paint((20, 44), (20, 34), (52, 68)),
     "black": Paint((6, 22), (0, 4), (0, 360)),
     "white": Paint((80, 95), (0, 5), (0, 360)),
     "gray": Paint((36, 68), (0, 4), (0, 360)),
@@ -56,27 +56,56 @@ class Painter:
         self._limits = _gamut_limits()
         self._terms = np.stack([terms_at(float(level)).numpy() for level in range(101)])
 
-    def object_palette(
-        self, term: str, lightness: NDArray[np.uint8], rng: np.random.Generator
+    def paint(
+        self, shading: NDArray[np.uint8], term: str, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
-        """256,3 sRGB colors that paint an object, given its pixels' L times 2.55, as `term`.
+        """An object's pixels in the color of a term, H,W,4 sRGB with alpha.
 
-        The mean color that results is, by `color_matches`, the term's, unless ten draws fail.
+        The mean color that results is, by `color_matches`, the term's, where light allows.
+
+        Args:
+            shading: H,W,4, as `CutOut.shading`.
+            term: one of the basic color terms.
+            rng: draws the color's exact hue, chroma and lightness.
         """
-        share = np.bincount(lightness.ravel(), minlength=256) / lightness.size
-        paint = PAINTS[term]
-        curve = _tone_curve(share, _wanted_lightness(paint, share, rng))
-        for attempt in range(10):
-            chroma = rng.uniform(*paint.chroma) * (1 + 0.1 * attempt)
-            hue = rng.uniform(*paint.hue)
-            lab = self._shade(curve, float(share @ curve), chroma, hue)
-            if self._is(term, share @ lab):
-                break
-        return to_rgb(lab)
+        light, alpha = shading[..., 0], shading[..., 3]
+        takes = shading[..., 1].astype(np.float32) / 255
+        colored, neutral, everywhere = self._palette(term, light, takes, alpha > 127, rng)
+        amount = np.maximum(takes, everywhere)[..., None]
+        rgb = neutral[light] * (1 - amount) + colored[light] * amount
+        return np.dstack([rgb.round().astype(np.uint8), alpha])
 
-    def ramp(
-        self, start: NDArray[np.float64], end: NDArray[np.float64]
-    ) -> NDArray[np.uint8]:
+    def _palette(
+        self,
+        term: str,
+        light: NDArray[np.uint8],
+        takes: NDArray[np.float32],
+        inside: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
+        """The color of every level, its gray, and how much color neutral parts take at least.
+
+        A thing of little but black and white cannot have the color asked for unless its contrast
+        is reduced and its neutral parts are painted too; both go as far as needed.
+        """
+        level = light[inside]
+        share = np.bincount(level, minlength=256) / max(level.size, 1)
+        paint = PAINTS[term]
+        tones = _tone_curve(share, _wanted_lightness(paint, share, rng))
+        mean = np.array([share @ tones, 0, 0])
+        for relaxed in np.linspace(0, 1, 9):
+            curve = mean[0] + (tones - mean[0]) * (1 - 0.6 * relaxed)
+            amount = np.maximum(takes[inside], relaxed)
+            colored = np.bincount(level, amount, 256) / max(level.size, 1)
+            lab = self._shade(curve, colored, rng.uniform(*paint.chroma), rng.uniform(*paint.hue))
+            mean[1:] = colored @ lab[:, 1:]
+            if self._is(term, mean):
+                break
+        gray = np.stack([curve, 0 * curve, 0 * curve], axis=1)
+        rgb = to_rgb(np.concatenate([lab, gray]))
+        return rgb[:256], rgb[256:], float(relaxed)
+
+    def ramp(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.uint8]:
         """256,3 sRGB colors from one Lab color to another."""
         weight = np.linspace(0, 1, 256)[:, None]
         return to_rgb(self.limit(start * (1 - weight) + end * weight))
@@ -90,18 +119,24 @@ class Painter:
         return np.stack([lab[:, 0], lab[:, 1] * scale, lab[:, 2] * scale], axis=1)
 
     def _shade(
-        self, curve: NDArray[np.float64], mean: float, chroma: float, hue: float
+        self, curve: NDArray[np.float64], share: NDArray[np.float64], chroma: float, hue: float
     ) -> NDArray[np.float64]:
-        """Lab of every level of a matte surface with white highlights.
+        """Lab of every level of a matte surface with white highlights, of a mean chroma.
 
         Light scales X, Y and Z alike, so a surface's chroma follows L + 16; highlights have the
-        light's own color.
+        light's own color. What the gamut cuts off in some levels, the others make up for.
         """
-        amount = chroma * (curve + 16) / (mean + 16)
+        mean = float(share @ curve) / max(float(share.sum()), 1e-6)
         bright = min(94.0, mean + 28)
-        amount *= ((100 - curve) / (100 - bright)).clip(0, 1) ** 0.7
+        profile = (curve + 16) * ((100 - curve) / (100 - bright)).clip(0, 1) ** 0.7
         angle = np.radians(hue)
-        return self.limit(np.stack([curve, amount * np.cos(angle), amount * np.sin(angle)], 1))
+        scale = chroma / max(float(share @ profile), 1e-6)
+        for _ in range(2):
+            amount = profile * scale
+            lab = self.limit(np.stack([curve, amount * np.cos(angle), amount * np.sin(angle)], 1))
+            got = float(share @ np.hypot(lab[:, 1], lab[:, 2]))
+            scale *= min(chroma / max(got, 1e-6), 1.6)
+        return lab
 
     def _is(self, term: str, mean: NDArray[np.float64]) -> bool:
         colors = self._terms[int(mean[0].round())]
@@ -115,9 +150,7 @@ def to_rgb(lab: NDArray[np.float64]) -> NDArray[np.uint8]:
     return (lab_to_rgb(image)[0, :, :, 0].T * 255).round().to(torch.uint8).numpy()
 
 
-def _wanted_lightness(
-    paint: Paint, share: NDArray[np.float64], rng: np.random.Generator
-) -> float:
+def _wanted_lightness(paint: Paint, share: NDArray[np.float64], rng: np.random.Generator) -> float:
     """The mean L to paint an object at: its own, or what the color needs at the least."""
     own = float(share @ LEVELS)
     if paint.adapts and rng.random() < 0.3:

@@ -1,6 +1,6 @@
 """Made-up scenes with a known truth: cut-outs in named colors, described at any level.
 
-    python -m lcad_nodes.evaluation.scenes --stamps DIR --photos DIR --out sheet.png
+python -m lcad_nodes.evaluation.scenes --stamps DIR --photos DIR --out sheet.png
 """
 
 import argparse
@@ -156,9 +156,7 @@ class SceneBuilder:
             return 0
         return int(rng.choice([1, 2, 3], p=[0.45, 0.32, 0.23]))
 
-    def _ground(
-        self, rng: np.random.Generator, *, natural: bool
-    ) -> tuple[Image.Image, str | None]:
+    def _ground(self, rng: np.random.Generator, *, natural: bool) -> tuple[Image.Image, str | None]:
         """The background, and its color's name where it has one."""
         if self._photos and (natural or rng.random() < 0.5):
             photo = _crop(self._photos[rng.integers(len(self._photos))], self.size, rng)
@@ -208,26 +206,20 @@ class SceneBuilder:
     ) -> _Placed:
         """The painted cut-out, scaled, turned, and put into its part of the scene."""
         slot = self.size / max(count, 1)
-        room = np.array([self.size, self.size]) * rng.uniform(*((0.4, 0.92) if count == 1 else (0.5, 0.85)))
+        room = np.array([self.size, self.size]) * rng.uniform(
+            *((0.4, 0.92) if count == 1 else (0.5, 0.85))
+        )
         if count > 1:
             room[axis] = slot * rng.uniform(0.75, 1.05)
-        image = _turn(self._picture(cutout, color, rng), room, rng)
+        image = _turn(cutout.natural if color is None else cutout.shading, room, rng)
+        if color is not None:
+            image = Image.fromarray(self._painter.paint(np.asarray(image), color, rng))
         extent = np.array(image.size)
         corner = rng.random(2) * (self.size - extent)
         if count > 1:
             corner[axis] = slot * (index + 0.5 + rng.uniform(-0.08, 0.08)) - extent[axis] / 2
         left, top = corner.round().astype(int)
         return _Placed(image, (int(left), int(top)), cutout.name, color)
-
-    def _picture(
-        self, cutout: CutOut, color: str | None, rng: np.random.Generator
-    ) -> Image.Image:
-        """RGBA of a cut-out, painted."""
-        rgb = cutout.rgb
-        if color is not None:
-            inside = cutout.lightness[cutout.alpha > 127]
-            rgb = self._painter.object_palette(color, inside, rng)[cutout.lightness]
-        return Image.fromarray(np.dstack([rgb, cutout.alpha]))
 
 
 class SceneDataset(Dataset[Scene]):
