@@ -345,7 +345,6 @@ def require_python(version: tuple[int, int]) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Runs a command. Returns the exit status: 0, or another with the reason in the log."""
-    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     try:
         require_python(sys.version_info[:2])
         known, rest = parse(arguments)
@@ -360,4 +359,5 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     sys.exit(main(sys.argv[1:]))

