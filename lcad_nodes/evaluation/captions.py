@@ -5,6 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+WHERE = {
+    "left": "on the left",
+    "middle": "in the middle",
+    "right": "on the right",
+    "top": "at the top",
+    "bottom": "at the bottom",
+}
+
 
 @dataclass(frozen=True)
 class Mention:
@@ -39,7 +47,7 @@ def describe(
         _phrase(mention, style, places, again=one_kind and index > 0)
         for index, mention in enumerate(mentions)
     ]
-    before = "a photo of " if style != "clause" and rng.random() < 0.12 else ""
+    before = "a photo of " if style == "article" and rng.random() < 0.12 else ""
     return _assemble(phrases, before, _ending(background, style, rng), style, rng)
 
 
@@ -56,14 +64,10 @@ def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
         return f"the {mention.place} {noun} is {mention.color}"
     if places:
         noun = colored if style == "bare" else f"the {colored}"
-        return (
-            f"{noun} on the {mention.place}"
-            if mention.place != "middle"
-            else (f"{noun} in the middle")
-        )
+        return f"{noun} {WHERE[str(mention.place)]}"
     if style == "clause" and mention.color:
         return f"the {mention.name} is {mention.color}"
-    return article(colored) if style == "article" else colored
+    return colored if style == "bare" else article(colored)
 
 
 def _ending(background: str | None, style: str, rng: np.random.Generator) -> str:

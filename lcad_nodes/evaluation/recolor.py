@@ -22,30 +22,30 @@ class Paint:
     """The natural range of a color term, from the first value to the second.
 
     Attributes:
-        lightness: mean CIE L of objects called so.
+        lightness: mean CIE L of most objects called so.
+        widest: mean CIE L of any object called so (a dark red, a light blue).
         chroma: mean CIE chroma.
         hue: CIE hue angle, degrees.
-        adapts: whether dark and light objects are called so too (a dark red, a light blue).
     """
 
     lightness: tuple[float, float]
+    widest: tuple[float, float]
     chroma: tuple[float, float]
     hue: tuple[float, float]
-    adapts: bool = False
 
 
 PAINTS = {
-    "red": Paint((28, 54), (50, 74), (26, 38), adapts=True),
-    "orange": Paint((55, 76), (54, 78), (54, 67)),
-    "yellow": Paint((66, 92), (50, 84), (84, 97), adapts=True),
-    "green": Paint((28, 72), (32, 62), (126, 157), adapts=True),
-    "blue": Paint((22, 66), (32, 58), (262, 286), adapts=True),
-    "purple": Paint((20, 58), (38, 64), (307, 324), adapts=True),
-    "pink": Paint((58, 84), (24, 48), (346, 366)),
-    "brown": Paint((20, 44), (20, 34), (52, 68)),
-    "black": Paint((6, 22), (0, 4), (0, 360)),
-    "white": Paint((80, 95), (0, 5), (0, 360)),
-    "gray": Paint((36, 68), (0, 4), (0, 360)),
+    "red": Paint((28, 52), (22, 62), (50, 74), (26, 38)),
+    "orange": Paint((54, 70), (46, 76), (56, 78), (54, 67)),
+    "yellow": Paint((66, 90), (48, 94), (52, 84), (84, 97)),
+    "green": Paint((28, 72), (18, 84), (34, 62), (126, 157)),
+    "blue": Paint((22, 64), (14, 80), (34, 58), (262, 286)),
+    "purple": Paint((20, 58), (14, 74), (38, 64), (307, 324)),
+    "pink": Paint((58, 82), (46, 86), (26, 48), (346, 366)),
+    "brown": Paint((20, 44), (14, 52), (20, 34), (52, 68)),
+    "black": Paint((6, 22), (4, 28), (0, 4), (0, 360)),
+    "white": Paint((80, 95), (74, 97), (0, 5), (0, 360)),
+    "gray": Paint((36, 68), (26, 76), (0, 4), (0, 360)),
 }
 
 
@@ -131,7 +131,7 @@ class Painter:
         profile = (curve + 16) * ((100 - curve) / (100 - bright)).clip(0, 1) ** 0.7
         angle = np.radians(hue)
         scale = chroma / max(float(share @ profile), 1e-6)
-        for _ in range(2):
+        for _ in range(4):
             amount = profile * scale
             lab = self.limit(np.stack([curve, amount * np.cos(angle), amount * np.sin(angle)], 1))
             got = float(share @ np.hypot(lab[:, 1], lab[:, 2]))
@@ -153,11 +153,9 @@ def to_rgb(lab: NDArray[np.float64]) -> NDArray[np.uint8]:
 def _wanted_lightness(paint: Paint, share: NDArray[np.float64], rng: np.random.Generator) -> float:
     """The mean L to paint an object at: its own, or what the color needs at the least."""
     own = float(share @ LEVELS)
-    if paint.adapts and rng.random() < 0.3:
-        return min(max(own, 16.0), 92.0)
-    low, high = paint.lightness
-    reach = 0.6 * (high - low)
-    return min(max(own, low + rng.uniform(0, reach)), high - rng.uniform(0, min(reach, high - low)))
+    low, high = paint.lightness if rng.random() < 0.7 else paint.widest
+    reach = 0.5 * (high - low)
+    return min(max(own, low + rng.uniform(0, reach)), high - rng.uniform(0, reach))
 
 
 def _tone_curve(share: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:

@@ -5,7 +5,6 @@ python -m lcad_nodes.evaluation.scenes --stamps DIR --photos DIR --out sheet.png
 
 import argparse
 import logging
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,13 +21,13 @@ from lcad_nodes.color.names import TERMS
 
 from .backgrounds import plain, surface
 from .captions import Mention, describe
-from .cutouts import CutOut, Split, read_cutouts
+from .cutouts import CutOut, Split, read_cutouts, split_of
 from .recolor import PAINTS, Painter
 
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
 
-PHOTO_SIDE = 512
+PHOTO_SIDE = 384
 PHOTO_TYPES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 PLACES = {
     (2, 0): ("left", "right"),
@@ -246,21 +245,27 @@ class SceneDataset(Dataset[Scene]):
 
 
 def read_photos(paths: Sequence[Path], split: Split) -> tuple[Image.Image, ...]:
-    """The photographs of a split, RGB, their shorter side at most 512 pixels.
+    """The photographs of a split, RGB, their shorter side at most 384 pixels.
 
     Args:
         paths: image files, or folders to search through.
         split: a fifth of the photographs, by a hash of their file names, is held out.
+
+    Raises:
+        SceneError: a path does not exist, or none of the photographs is of this split.
     """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise SceneError(f"There are no photographs at {', '.join(missing)}.")
     files = sorted(
         file
         for path in paths
         for file in (path.rglob("*") if path.is_dir() else [path])
-        if file.suffix.lower() in PHOTO_TYPES
+        if file.suffix.lower() in PHOTO_TYPES and split_of(Path(file.name)) == split
     )
-    held_out = [zlib.crc32(file.name.encode()) % 5 == 0 for file in files]
-    kept = [f for f, out in zip(files, held_out, strict=True) if out == (split == "held_out")]
-    return tuple(_read_photo(file) for file in kept)
+    if paths and not files:
+        raise SceneError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
+    return tuple(_read_photo(file) for file in files)
 
 
 def _read_photo(path: Path) -> Image.Image:
@@ -274,7 +279,7 @@ def _read_photo(path: Path) -> Image.Image:
 
 def _crop(photo: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
     """A random square of a photograph, scaled to the scene's size, mirrored at random."""
-    side = min(photo.size) * rng.uniform(0.45, 1.0)
+    side = min(photo.size) * rng.uniform(0.55, 1.0)
     left, top = rng.uniform(0, np.array(photo.size) - side)
     box = (left, top, left + side, top + side)
     square = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
