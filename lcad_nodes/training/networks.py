@@ -149,6 +149,18 @@ def load_vae(vae: StateDict) -> AutoencoderKL:
     return network
 
 
+def load_text_encoder(text: StateDict) -> CLIPTextModel:
+    """Build the text encoder of a checkpoint's tensors (Stable Diffusion layout)."""
+    network = build_text_encoder(TextConfig.from_state_dict(text))
+    network.load_state_dict({k.removeprefix("text_model."): v for k, v in text.items()})
+    return network
+
+
+def text_from_transformers(text: StateDict) -> StateDict:
+    """Rename `transformers.CLIPTextModel`'s tensors to the checkpoint's."""
+    return {f"text_model.{name}": tensor for name, tensor in text.items()}
+
+
 def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> None:
     """Give a pretrained UNet's first convolution zero weights for luminance (section 3.2).
 

@@ -1,0 +1,168 @@
+"""Stage 2: the UNet that denoises color latents, given text and luminance (section 3.2)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from diffusers import DDPMScheduler
+from diffusers.models.attention_processor import AttnProcessor
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.functional import mse_loss
+from transformers import CLIPTokenizer
+
+from ..color.lab import lightness
+from ..model import checkpoint
+from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
+from ..model.luminance import LuminanceEncoder, network_input
+from .config import DataConfig, DiffusionConfig
+from .data import Batch, scene_batches
+from .loop import Figures, Fit
+from .networks import (
+    SCALE_FACTOR,
+    TOKENS,
+    build_text_encoder,
+    build_unet,
+    conditioned_input,
+    load_text_encoder,
+    load_unet,
+    load_vae,
+    text_from_transformers,
+)
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """What the UNet learns from.
+
+    Attributes:
+        latents: Bx4xhxw, scaled.
+        luminance: BxCxhxw, luminance[9].
+        tokens: Bx77 token numbers.
+    """
+
+    latents: Tensor
+    luminance: Tensor
+    tokens: Tensor
+
+
+class FrozenEncoders:
+    """Stage 1's networks and the tokenizer: pictures and texts in, what the UNet needs out."""
+
+    def __init__(self, parts: CheckpointParts, tokenizer: Path, device: torch.device) -> None:
+        if not parts.vae or not parts.encoder:
+            raise LayoutError(
+                "stage 2 starts from a checkpoint with an autoencoder and a luminance encoder "
+                "(first_stage_model.*), as stage 1 writes it"
+            )
+        self.parts = parts
+        self.vae = load_vae(parts.vae).to(device).requires_grad_(False)
+        self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).to(device)
+        self.encoder.requires_grad_(False)
+        self.tokenizer = CLIPTokenizer.from_pretrained(tokenizer)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> EncodedBatch:
+        """Encode a batch; the latent is the posterior's mean."""
+        hint = network_input(lightness(batch.images))
+        latents = self.vae.encode(2 * batch.images - 1).latent_dist.mean  # pyright: ignore
+        tokens = self.tokenizer(
+            batch.texts,
+            padding="max_length",
+            truncation=True,
+            max_length=TOKENS,
+            return_tensors="pt",
+        )["input_ids"]
+        return EncodedBatch(
+            latents * SCALE_FACTOR,
+            self.encoder(hint)[-1],
+            tokens.to(latents.device),  # pyright: ignore
+        )
+
+
+class Diffusion(nn.Module):
+    """UNet and text encoder, trained together; from a checkpoint or from nothing."""
+
+    def __init__(self, config: DiffusionConfig, parts: CheckpointParts) -> None:
+        super().__init__()
+        self.unet = load_unet(parts.unet) if parts.unet else build_unet(config.unet)
+        # Explicit attention: on a CPU its backward pass takes a third of the fused one's time.
+        self.unet.set_attn_processor(AttnProcessor())
+        self.text = load_text_encoder(parts.text) if parts.text else build_text_encoder(config.text)
+        self.schedule = DDPMScheduler(
+            num_train_timesteps=1000,
+            beta_start=0.00085,
+            beta_end=0.012,
+            beta_schedule="scaled_linear",
+        )
+        self.frozen = parts
+
+    def forward(self, batch: EncodedBatch) -> tuple[Tensor, Figures]:
+        """Compute L_lat, the error of the predicted noise (equation 5)."""
+        noise = torch.randn_like(batch.latents)
+        t = torch.randint(0, 1000, (len(noise),), device=noise.device)
+        noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore
+        context = self.text(batch.tokens).last_hidden_state
+        predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample
+        return mse_loss(predicted.float(), noise), {}
+
+    def checkpoint(self) -> StateDict:
+        """Return the tensors of all networks in the checkpoint's layout."""
+        return checkpoint.join(
+            CheckpointParts(
+                checkpoint.unet_from_diffusers(self.unet.state_dict()),
+                self.frozen.vae,
+                self.frozen.encoder,
+                text_from_transformers(self.text.state_dict()),
+            )
+        )
+
+
+class Pool:
+    """A sliding window of encoded scenes, each used several times with other noise.
+
+    Encoding and drawing scenes costs a CPU more than the UNet's step does. The window and the
+    draws from it are functions of the step, so training can go on from any step.
+    """
+
+    def __init__(self, config: DiffusionConfig, encode: FrozenEncoders, at: Accelerator) -> None:
+        self.config, self.encode, self.accelerator = config, encode, at
+
+    def batches(self, first: int) -> Iterator[EncodedBatch]:
+        """Yield batches from step `first` on; fills the window before the first."""
+        config = self.config
+        fresh = config.fresh if config.pool else config.fit.batch
+        kept = max(config.pool // fresh, 1)
+        source = scene_batches(config.data, fresh, self.accelerator, first)
+        window: list[EncodedBatch] = []
+        step = first
+        for scenes in source:
+            window = [*window[-kept + 1 :], self.encode(scenes)] if kept > 1 else [self.encode(scenes)]
+            if len(window) < kept:
+                continue
+            yield self._draw(window, step) if config.pool else window[0]
+            step += 1
+
+    def _draw(self, window: list[EncodedBatch], step: int) -> EncodedBatch:
+        generator = torch.Generator().manual_seed(
+            (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
+            + self.accelerator.process_index
+        )
+        size = len(window[0].latents)
+        chosen = torch.randint(len(window) * size, (self.config.fit.batch,), generator=generator)
+        places = [(int(n) // size, int(n) % size) for n in chosen]
+        return EncodedBatch(
+            torch.stack([window[a].latents[b] for a, b in places]),
+            torch.stack([window[a].luminance[b] for a, b in places]),
+            torch.stack([window[a].tokens[b] for a, b in places]),
+        )
+
+
+def train(config: DiffusionConfig) -> Path:
+    """Train stage 2 and return the path of the complete checkpoint."""
+    parts = checkpoint.split(load_file(config.start))
+    fit = Fit(Diffusion(config, parts), config.fit, "diffusion")
+    encode = FrozenEncoders(parts, Path(config.tokenizer), fit.accelerator.device)
+    return fit.run(Pool(config, encode, fit.accelerator).batches(fit.progress.step))
