@@ -1,0 +1,1 @@
+"""The only room that knows ComfyUI: its models, conditioning, attention, sampling and memory."""

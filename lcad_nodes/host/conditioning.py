@@ -1,0 +1,70 @@
+"""Luminance into the host's conditioning: extra input channels beside the noisy latent."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import comfy.model_management as management
+import node_helpers
+import torch
+from torch import Tensor
+
+from .luminance import Luminance
+
+Conditioning = Sequence[Any]
+GEOMETRY_KEY = "lcad_geometry"
+"""Where a conditioning carries how the photo lies in the latent."""
+
+
+class ConditioningError(ValueError):
+    """The conditioning does not fit the model or the latent; the message says what is wrong."""
+
+
+def add_luminance(conditioning: Conditioning, luminance: Luminance) -> Conditioning:
+    """Give a prompt the photo's luminance: the UNet's input is cat([z_t, luminance[9]]).
+
+    Positive and negative get the same (paper section 3.2).
+    """
+    values = {"noise_concat": luminance.features[-1], GEOMETRY_KEY: luminance.geometry}
+    return node_helpers.conditioning_set_values(conditioning, values)
+
+
+def empty_latent(luminance: Luminance) -> dict[str, Tensor]:
+    """Make the latent to start from: zeros, Bx4xhxw, one a photo."""
+    size = (luminance.photos, 4, *luminance.geometry.latent)
+    return {"samples": torch.zeros(size, device=management.intermediate_device())}
+
+
+def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> None:
+    """Compare the luminance in a conditioning with the model and the latent.
+
+    Args:
+        luminance: the conditioning's `luminance[9]`, BxCxhxw, or None.
+        channels: the model's input channels beside the latent's.
+        latent: the latent to sample, Bx4xhxw.
+
+    Raises:
+        ConditioningError: if there is none, or its channels, size or batch do not fit.
+    """
+    if luminance is None:
+        raise ConditioningError(
+            "this model reads the photo's luminance, but the conditioning carries none: put "
+            "'L-CAD Condition' between the prompts and the sampler, for positive and negative"
+        )
+    if luminance.shape[1] != channels:
+        raise ConditioningError(
+            f"the model reads {channels} channels of luminance, but the luminance has "
+            f"{luminance.shape[1]}: encode the photo with the encoder of the model's checkpoint"
+        )
+    if luminance.shape[2:] != latent.shape[2:]:
+        raise ConditioningError(
+            f"the latent is {_size(latent)} (height x width), but the luminance is "
+            f"{_size(luminance)}: use the latent that 'L-CAD Condition' gives for this photo"
+        )
+    if latent.shape[0] % luminance.shape[0]:
+        raise ConditioningError(
+            f"{latent.shape[0]} latents cannot be shared out among {luminance.shape[0]} photos"
+        )
+
+
+def _size(tensor: Tensor) -> str:
+    return f"{tensor.shape[2]} x {tensor.shape[3]}"

@@ -1,0 +1,256 @@
+"""Instance-aware sampling inside the host: cross-attention replaced, conditional half only.
+
+Every conditioning carries its masks through the host's own preparation (`InstanceMasks`), so
+that they are cropped, repeated and batched with it. A wrapper around the UNet's call hands them
+to the attention layers.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from torch import Tensor, cat
+
+from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
+from .conditioning import GEOMETRY_KEY, ConditioningError
+from .instances import INSTANCES_KEY, Instances
+
+Mode = Literal["fast", "reference"]
+KEY = "lcad_guidance"
+
+
+@dataclass(frozen=True, eq=False)
+class Guidance:
+    """How a model's cross-attention is guided (paper section 3.3).
+
+    Attributes:
+        instances: phrases and masks.
+        strength: lambda; per element where the reduction is the sum.
+        start: share of the sampling at which guidance begins, in [0, 1].
+        end: share of the sampling at which it ends.
+        mode: `fast`: every layer changes its own logits, one pass a step. `reference`: a first
+            pass gives the logits, a second runs with them changed.
+        reduction: of the loss over elements; `mean` as published, `sum` per element.
+    """
+
+    instances: Instances
+    strength: float
+    start: float
+    end: float
+    mode: Mode
+    reduction: Reduction
+
+
+@dataclass(frozen=True, eq=False)
+class InstanceMasks:
+    """One conditioning's masks, as a part of it that the host crops and batches (`comfy.conds`).
+
+    Attributes:
+        masks: on the latent's grid, instances x h x w; None where it is not to be guided.
+        prompt_tokens: length of its encoded prompt.
+    """
+
+    masks: Tensor | None
+    prompt_tokens: int
+
+    def process_cond(
+        self, batch_size: int, area: list[int] | None, **_kwargs: Any
+    ) -> "InstanceMasks":
+        """Crop to the area that the conditioning is for: its sizes, then its offsets."""
+        if self.masks is None or area is None:
+            return self
+        height, width, top, left = area
+        crop = self.masks[:, top : top + height, left : left + width]
+        return InstanceMasks(crop, self.prompt_tokens)
+
+    def can_concat(self, other: "InstanceMasks") -> bool:
+        """Any two can run in one batch: each keeps its own masks."""
+        return True
+
+    def concat(self, others: "list[InstanceMasks]") -> "list[InstanceMasks]":
+        """List the masks of a batch's conditionings, in the batch's order."""
+        return [self, *others]
+
+    def size(self) -> list[int]:
+        """Tell the host that this takes no memory worth counting."""
+        return [0]
+
+
+@dataclass(frozen=True, eq=False)
+class Pass:
+    """What the attention layers need to know during one call of the UNet.
+
+    Attributes:
+        chunks: masks of the batch's conditionings, in order.
+        kept: guided logits of the first of two passes, by layer and chunk.
+        phase: `fast`, or which of two passes this is.
+    """
+
+    chunks: list[InstanceMasks]
+    phase: Literal["fast", "first", "second"]
+    kept: dict[Any, Tensor] = field(default_factory=dict)
+
+
+def guide_attention(model: ModelPatcher, guidance: Guidance) -> ModelPatcher:
+    """Give a model guidance; the model itself stays as it is.
+
+    Works with any sampler. A model that has guidance gets this one instead.
+    """
+    guided = model.clone()
+    wrappers = {
+        WrappersMP.OUTER_SAMPLE: SamplePreparation(guidance),
+        WrappersMP.APPLY_MODEL: GuidedCall(guidance),
+    }
+    for kind, wrapper in wrappers.items():
+        guided.remove_wrappers_with_key(kind, KEY)
+        guided.add_wrapper_with_key(kind, KEY, wrapper)
+    attention = GuidedAttention(guidance)
+    for name, number in _cross_attention_blocks(model.get_model_object("diffusion_model")):
+        guided.set_model_attn2_replace(attention, name, number)
+    return guided
+
+
+def _cross_attention_blocks(unet: Any) -> Iterator[tuple[str, int]]:
+    """Name the UNet's blocks that have cross-attention, as the host does."""
+    groups = {
+        "input": unet.input_blocks,
+        "middle": [unet.middle_block],
+        "output": unet.output_blocks,
+    }
+    for name, blocks in groups.items():
+        for number, block in enumerate(blocks):
+            if any(isinstance(layer, SpatialTransformer) for layer in block):
+                yield name, number
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePreparation:
+    """Before sampling: put the masks on the latent's grid and into the conditionings."""
+
+    guidance: Guidance
+
+    def __call__(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
+        """Wrap the host's sampling."""
+        guider: Any = executor.class_obj
+        conds = [cond for conds in guider.conds.values() for cond in conds]
+        guided = [cond.get(INSTANCES_KEY) is self.guidance.instances for cond in conds]
+        if not any(guided):
+            raise ConditioningError(
+                "the model is guided by instances, but no conditioning comes from them: connect "
+                "the positive output of the same 'L-CAD Instances' to the sampler"
+            )
+        for cond, is_guided in zip(conds, guided, strict=True):
+            masks = _placed_masks(cond, guider.model_patcher) if is_guided else None
+            tokens = cond["cross_attn"].shape[1]
+            cond["model_conds"] = {**cond["model_conds"], KEY: InstanceMasks(masks, tokens)}
+        return executor(*args, **kwargs)
+
+
+def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:
+    """Scale and pad masks as the photo was, down to the latent's grid: instances x h x w."""
+    geometry = cond.get(GEOMETRY_KEY)
+    if geometry is None:
+        raise ConditioningError(
+            "the guided conditioning does not know the photo that its masks are for: put "
+            "'L-CAD Condition' after 'L-CAD Instances'"
+        )
+    masks = cond[INSTANCES_KEY].masks.to(model.load_device)
+    placed = geometry.place(masks[:, None], "nearest-exact")[:, 0]
+    return masks_on_grid(placed, geometry.latent).unflatten(-1, geometry.latent)
+
+
+@dataclass(frozen=True, eq=False)
+class GuidedCall:
+    """Around one call of the UNet: hand the masks on, and run it twice in reference mode."""
+
+    guidance: Guidance
+
+    def __call__(
+        self,
+        executor: WrapperExecutor,
+        x: Tensor,
+        t: Tensor,
+        c_concat: Tensor | None = None,
+        c_crossattn: Tensor | None = None,
+        control: dict[str, list[Any]] | None = None,
+        transformer_options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Tensor:
+        """Wrap the host's `apply_model`."""
+        chunks = kwargs.pop(KEY, None)
+        options = transformer_options or {}
+
+        def run(guided: Pass | None) -> Tensor:
+            # The UNet takes ControlNet's outputs out of their lists as it uses them.
+            controls = control and {name: list(outputs) for name, outputs in control.items()}
+            own_options = {**options, KEY: guided}
+            return executor(x, t, c_concat, c_crossattn, controls, own_options, **kwargs)
+
+        if chunks is None or not self._active(executor.class_obj, float(t[0])):
+            return run(None)
+        if self.guidance.mode == "fast":
+            return run(Pass(chunks, "fast"))
+        first = Pass(chunks, "first")
+        run(first)
+        return run(Pass(chunks, "second", first.kept))
+
+    def _active(self, model: Any, sigma: float) -> bool:
+        to_sigma = model.model_sampling.percent_to_sigma
+        return to_sigma(self.guidance.end) <= sigma <= to_sigma(self.guidance.start)
+
+
+@dataclass(frozen=True, eq=False)
+class GuidedAttention:
+    """In place of every cross-attention: guided logits where there are masks, else the host's."""
+
+    guidance: Guidance
+
+    def __call__(self, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+        """Attend; q is B x positions x width, k and v are B x tokens x width."""
+        current: Pass | None = options.get(KEY)
+        if current is None:
+            return _host_attention(q, k, v, options)
+        count = len(current.chunks)
+        parts = zip(q.chunk(count), k.chunk(count), v.chunk(count), strict=True)
+        return cat([self._chunk(current, i, *part, options) for i, part in enumerate(parts)])
+
+    def _chunk(
+        self, current: Pass, index: int, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]
+    ) -> Tensor:
+        chunk = current.chunks[index]
+        if chunk.masks is None:
+            return _host_attention(q, k, v, options)
+        layer = (options["block"], options["block_index"], index)
+        if current.phase == "second":
+            return attend(current.kept.pop(layer), v)
+        logits = attention_logits(q, k, options["n_heads"])
+        masks = masks_on_grid(chunk.masks, options["activations_shape"][2:])
+        guided = self._step(logits, masks, chunk.prompt_tokens)
+        if current.phase == "first":
+            current.kept[layer] = guided
+            return attend(logits, v)
+        return attend(guided, v)
+
+    def _step(self, logits: Tensor, masks: Tensor, prompt_tokens: int) -> Tensor:
+        return guide_logits(
+            logits,
+            masks,
+            [item.tokens for item in self.guidance.instances.items],
+            self.guidance.strength,
+            self.guidance.reduction,
+            prompt_tokens,
+        )
+
+
+def _host_attention(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
+    return optimized_attention(
+        q,
+        k,
+        v,
+        options["n_heads"],
+        attn_precision=options["attn_precision"],
+        transformer_options=options,
+    )

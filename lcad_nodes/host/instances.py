@@ -1,0 +1,138 @@
+"""A description with its objects: phrases found in the encoded prompt, each with a mask."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Any
+
+import comfy.sd
+import node_helpers
+import torch
+from comfy.sd1_clip import escape_important, token_weights, unescape_important
+from torch import Tensor
+
+from ..model.phrases import PhraseError, Token, find_phrases, split_phrases
+from .conditioning import Conditioning
+
+INSTANCES_KEY = "lcad_instances"
+"""Where a conditioning carries the instances of its prompt."""
+
+
+class MaskError(ValueError):
+    """The masks do not fit the phrases; the message says which."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """One object of a description.
+
+    Attributes:
+        phrase: the words for it.
+        tokens: indices of the words' tokens in the encoded prompt.
+        mask: where it is, HxW in [0, 1], in the photo's own pixels.
+    """
+
+    phrase: str
+    tokens: tuple[int, ...]
+    mask: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Instances:
+    """The objects of one encoded prompt, in the order that they were named in."""
+
+    items: tuple[Instance, ...]
+
+    @property
+    def masks(self) -> Tensor:
+        """All masks, instances x H x W."""
+        return torch.stack([item.mask for item in self.items])
+
+
+def encode_instances(
+    clip: comfy.sd.CLIP, text: str, phrases: str, masks: list[Tensor]
+) -> tuple[Conditioning, Instances]:
+    """Encode a description and find its phrases' tokens.
+
+    Args:
+        clip: an SD 1.x text encoder.
+        text: the description; may hold prompt weights and embeddings.
+        phrases: one a line; empty: the description's comma-separated parts.
+        masks: one a phrase in the same order, HxW in [0, 1].
+
+    Returns:
+        The conditioning, which remembers its instances, and the instances.
+
+    Raises:
+        PhraseError: if a phrase is not in the text.
+        MaskError: if the masks are not as many as the phrases, or a mask is empty.
+    """
+    plain = without_weights(text)
+    names = split_phrases(without_weights(phrases), plain)
+    check_masks(names, masks)
+    ids = [[token.id for token in prompt_tokens(clip, name)] for name in names]
+    spans = find_phrases(plain, prompt_tokens(clip, text), names, ids)
+    instances = Instances(tuple(map(Instance, names, spans, masks)))
+    conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+    return remember(conditioning, instances), instances
+
+
+def remember(conditioning: Conditioning, instances: Instances) -> Conditioning:
+    """Note in a conditioning which instances its prompt has."""
+    return node_helpers.conditioning_set_values(conditioning, {INSTANCES_KEY: instances})
+
+
+def without_weights(text: str) -> str:
+    """Take prompt weights out of a text, as the host does before it tokenizes."""
+    segments = token_weights(escape_important(text), 1.0)
+    return unescape_important("".join(segment for segment, _ in segments))
+
+
+def prompt_tokens(clip: comfy.sd.CLIP, text: str) -> list[Token]:
+    """List a text's own tokens with their positions in the encoded prompt.
+
+    Raises:
+        PhraseError: if the text encoder is not one of Stable Diffusion 1.x.
+    """
+    encoders = clip.tokenize(text, return_word_ids=True)
+    if list(encoders) != ["l"]:
+        raise PhraseError(
+            f"the text encoder is not one of Stable Diffusion 1.x: it reads {list(encoders)}, "
+            "not CLIP-L alone"
+        )
+    flat = (entry for chunk in encoders["l"] for entry in chunk)
+    # The host numbers words from 1; 0 stands for start, end and padding.
+    return [
+        Token(_token_id(token), index) for index, (token, _, word) in enumerate(flat) if word != 0
+    ]
+
+
+def _token_id(token: Any) -> Hashable:
+    """A vocabulary entry is a number; an embedding is told by its values."""
+    return token.float().cpu().numpy().tobytes() if torch.is_tensor(token) else int(token)
+
+
+def check_masks(names: list[str], masks: list[Tensor]) -> None:
+    """Compare masks with phrases.
+
+    Raises:
+        MaskError: see `encode_instances`.
+    """
+    if len(masks) != len(names):
+        listed = ", ".join(f"'{name}'" for name in names)
+        raise MaskError(
+            f"{len(names)} phrases ({listed}) but {len(masks)} masks: every phrase needs one mask"
+        )
+    for number, (name, mask) in enumerate(zip(names, masks, strict=True), start=1):
+        if mask.shape != masks[0].shape:
+            raise MaskError(
+                f"mask {number} ('{name}') is {_size(mask)} px, but mask 1 is {_size(masks[0])} "
+                "px (height x width): all must have the photo's size"
+            )
+        if not bool(mask.isfinite().all()) or not bool((mask > 0).any()):
+            raise MaskError(
+                f"mask {number} ('{name}') is empty: mark where in the photo the object is"
+            )
+
+
+def _size(mask: Tensor) -> str:
+    return " x ".join(map(str, mask.shape))

@@ -1,0 +1,292 @@
+"""Checkpoints into the host's own networks, every width and depth read off the tensors."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
+
+import comfy.model_detection
+import comfy.model_management as management
+import comfy.model_patcher
+import comfy.ops
+import comfy.sd
+import comfy.supported_models
+import comfy.utils
+import folder_paths
+import torch
+from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
+from safetensors import SafetensorError
+from torch import Tensor
+
+from ..model.checkpoint import PREFIXES, LayoutError, StateDict, count_modules, split
+from ..model.luminance import LuminanceEncoder
+from .conditioning import check_luminance
+
+HEADS = 8
+"""Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
+TEXT_HEAD_WIDTH = 64
+"""Width of one head of a CLIP text encoder; no tensor tells either."""
+LATENT_CHANNELS = 4
+
+logger = logging.getLogger(__name__)
+
+
+class CheckpointError(ValueError):
+    """A file is not the checkpoint that was asked for; the message says what it is or lacks."""
+
+
+class Checkpoint(NamedTuple):
+    """What a luminance-conditioned checkpoint holds, each in the host's own wrapping.
+
+    `clip` and `vae` are None where the file holds none.
+    """
+
+    model: ModelPatcher
+    clip: comfy.sd.CLIP | None
+    vae: comfy.sd.VAE | None
+    encoder: ModelPatcher
+
+
+class LuminanceModel(BaseModel):
+    """The host's SD 1.x model, refusing conditioning without the photo's luminance."""
+
+    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
+        """Check the luminance, then prepare the conditioning as the host does."""
+        extra_channels = self.model_config.unet_config["in_channels"] - LATENT_CHANNELS
+        check_luminance(kwargs.get("noise_concat"), extra_channels, kwargs["noise"])
+        return super().extra_conds(**kwargs)
+
+
+class LuminanceSD15(comfy.supported_models.SD15):
+    """SD 1.x at any width, with more than the latent's four input channels."""
+
+    unet_config: dict[str, Any] = {}  # noqa: RUF012 (the host's own attribute): any width
+    unet_extra_config = {"num_heads": HEADS, "num_head_channels": -1}  # noqa: RUF012
+
+    def get_model(
+        self, state_dict: StateDict, prefix: str = "", device: torch.device | None = None
+    ) -> BaseModel:
+        """Build the network, without weights."""
+        return LuminanceModel(self, self.model_type(state_dict, prefix), device)
+
+
+def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
+    """Load a checkpoint of the published layout, at any width.
+
+    Args:
+        path: a `.safetensors` file, or a Lightning `.ckpt` (read without running its code).
+        disable_dynamic: keep the UNet out of the host's dynamic memory; the host asks for this
+            where it needs a second copy of the model.
+
+    Raises:
+        CheckpointError: if the file is none, or holds no luminance-conditioned UNet, or no
+            luminance encoder.
+    """
+    parts = split(_read(path))
+    name = Path(path).name
+    if not parts.unet:
+        raise CheckpointError(
+            f"{name} holds no tensors below '{PREFIXES['unet']}': it is not a checkpoint with a "
+            "UNet. LoRA, VAE and UNet-only files have loaders of their own."
+        )
+    _check_extended(parts.unet, name)
+    if not parts.encoder:
+        raise CheckpointError(
+            f"{name} holds no luminance encoder (tensors below '{PREFIXES['encoder']}'). Load a "
+            "UNet alone with 'Load L-CAD UNet', and the encoder from the checkpoint it was "
+            "trained with."
+        )
+    model = _build_model(parts.unet, name, disable_dynamic)
+    model.cached_patcher_init = (load_checkpoint, (path,), 0)
+    return Checkpoint(
+        model=model,
+        clip=_build_clip(parts.text, name) if parts.text else _lacking(name, "text encoder"),
+        vae=_build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE"),
+        encoder=_build_encoder(parts.encoder, name),
+    )
+
+
+def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
+    """Load a luminance-conditioned UNet alone, from its own file or from a whole checkpoint.
+
+    Raises:
+        CheckpointError: if the file holds no such UNet.
+    """
+    state_dict = _read(path)
+    name = Path(path).name
+    unet = split(state_dict).unet or state_dict
+    _check_extended(unet, name)
+    model = _build_model(unet, name, disable_dynamic)
+    model.cached_patcher_init = (load_unet, (path,))
+    return model
+
+
+def extra_channels(model: ModelPatcher) -> int:
+    """Input channels of a model's UNet beside the latent's four."""
+    return model.model.model_config.unet_config["in_channels"] - LATENT_CHANNELS
+
+
+def _read(path: str) -> StateDict:
+    """Read a file's tensors; nothing in the file is run."""
+    try:
+        tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
+    except UnpicklingError as error:
+        raise CheckpointError(
+            f"{Path(path).name} holds more than tensors and was not loaded, because such a file "
+            f"can run code: {error}"
+        ) from error
+    except (SafetensorError, ValueError, RuntimeError, EOFError) as error:
+        raise CheckpointError(
+            f"{Path(path).name} cannot be read as a checkpoint; it may be incomplete: {error}"
+        ) from error
+    return tensors
+
+
+def _check_extended(unet: Mapping[str, Tensor], name: str) -> None:
+    weight = unet.get("input_blocks.0.0.weight")
+    if weight is None:
+        raise CheckpointError(f"{name} is not a Stable Diffusion 1.x UNet: no 'input_blocks.0.0'")
+    if weight.shape[1] <= LATENT_CHANNELS:
+        raise CheckpointError(
+            f"{name} is a Stable Diffusion UNet without luminance: its first convolution has "
+            f"{weight.shape[1]} input channels, a luminance-conditioned one has more (516 in the "
+            "published model)."
+        )
+
+
+def _lacking(name: str, part: str) -> None:
+    logger.warning(
+        "%s holds no %s: connect one from the host's own loader to the nodes that need it",
+        name,
+        part,
+    )
+
+
+def _build_model(unet: StateDict, name: str, disable_dynamic: bool) -> ModelPatcher:
+    """Put a UNet into the host's model class, in the type and on the device that the host picks."""
+    config = LuminanceSD15(comfy.model_detection.detect_unet_config(unet, ""))
+    device = management.get_torch_device()
+    parameters = comfy.utils.calculate_parameters(unet)
+    types = config.supported_inference_dtypes
+    dtype = management.unet_dtype(
+        model_params=parameters,
+        supported_dtypes=types,
+        weight_dtype=comfy.utils.weight_dtype(unet),
+    )
+    config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, types))
+    initial_device = management.unet_inital_load_device(parameters, dtype)
+    model = config.get_model(unet, device=initial_device)
+    _check_fit(model.diffusion_model.state_dict(), unet, f"the UNet of {name}")
+    patcher_class = (
+        comfy.model_patcher.ModelPatcher
+        if disable_dynamic
+        else comfy.model_patcher.CoreModelPatcher
+    )
+    patcher = patcher_class(model, device, management.unet_offload_device())
+    model.load_model_weights(dict(unet), assign=patcher.is_dynamic())
+    return patcher
+
+
+def _build_clip(text: StateDict, name: str) -> comfy.sd.CLIP:
+    """Put a text encoder into the host's CLIP."""
+    text = {k: v for k, v in text.items() if not k.endswith("position_ids")}
+    tensors = {f"clip_l.transformer.{key}": tensor for key, tensor in text.items()}
+    clip = comfy.sd.CLIP(
+        comfy.supported_models.SD15({}).clip_target(),
+        embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        tokenizer_data=tensors,
+        parameters=comfy.utils.calculate_parameters(tensors),
+        model_options={"clip_l_model_config": _text_config(text, name)},
+    )
+    expected = clip.cond_stage_model.clip_l.transformer.state_dict()
+    del expected["text_projection.weight"]  # SD 1.x has none; the host's network keeps a place
+    _check_fit(expected, text, f"the text encoder of {name}")
+    clip.load_sd(tensors, full_model=True)
+    return clip
+
+
+def _text_config(text: StateDict, name: str) -> dict[str, int]:
+    """Read a CLIP text encoder's configuration off its tensors."""
+    try:
+        positions, width = text["text_model.embeddings.position_embedding.weight"].shape
+        hidden = text["text_model.encoder.layers.0.mlp.fc1.weight"].shape[0]
+    except KeyError as error:
+        raise CheckpointError(
+            f"the text encoder of {name} is not a CLIP text encoder as in Stable Diffusion 1.x: "
+            f"it has no {error}"
+        ) from error
+    return {
+        "hidden_size": width,
+        "num_attention_heads": width // TEXT_HEAD_WIDTH,
+        "num_hidden_layers": count_modules(text, "text_model.encoder.layers"),
+        "intermediate_size": hidden,
+        "max_position_embeddings": positions,
+    }
+
+
+def _build_vae(tensors: StateDict, name: str) -> comfy.sd.VAE:
+    """Put an autoencoder into the host's VAE."""
+    try:
+        encoder = _autoencoder_half(tensors, "encoder.down", 0)
+        decoder = _autoencoder_half(tensors, "decoder.up", 1)
+        embedding = tensors["post_quant_conv.weight"].shape[1]
+    except KeyError as error:
+        raise CheckpointError(
+            f"the VAE of {name} is not one as in Stable Diffusion 1.x: it has no {error}"
+        ) from error
+    config = {"ddconfig": encoder, "decoder_ddconfig": decoder, "embed_dim": embedding}
+    try:
+        vae = comfy.sd.VAE(tensors, config={"params": config})
+    except RuntimeError as error:
+        raise CheckpointError(f"the VAE of {name} does not fit its own widths: {error}") from error
+    _check_fit(vae.get_sd(), tensors, f"the VAE of {name}")
+    return vae
+
+
+def _autoencoder_half(tensors: StateDict, levels: str, more_blocks: int) -> dict[str, Any]:
+    """Read one half's configuration off the tensors; a decoder has one block more a level."""
+    widths = [
+        tensors[f"{levels}.{level}.block.0.conv1.weight"].shape[0]
+        for level in range(count_modules(tensors, levels))
+    ]
+    return {
+        "double_z": True,
+        "z_channels": tensors["decoder.conv_in.weight"].shape[1],
+        "resolution": 256,
+        "in_channels": 3,
+        "out_ch": 3,
+        "ch": widths[0],
+        "ch_mult": [width // widths[0] for width in widths],
+        "num_res_blocks": count_modules(tensors, f"{levels}.0.block") - more_blocks,
+        "attn_resolutions": [],
+        "dropout": 0.0,
+    }
+
+
+def _build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
+    """Put the luminance encoder into a patcher, so that the host moves it like any other."""
+    try:
+        encoder = LuminanceEncoder.from_state_dict(tensors, comfy.ops.disable_weight_init)
+    except LayoutError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+    encoder = encoder.eval().requires_grad_(False)
+    return comfy.model_patcher.CoreModelPatcher(
+        encoder, management.vae_device(), management.vae_offload_device()
+    )
+
+
+def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:
+    """Compare names and shapes; the host itself only warns of what is missing."""
+    missing = sorted(expected.keys() - found.keys())
+    unknown = sorted(found.keys() - expected.keys())
+    misshapen = [
+        f"{key} is {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        for key in expected.keys() & found.keys()
+        if expected[key].shape != found[key].shape
+    ]
+    for problem, names in (("lacks", missing), ("has unknown", unknown), ("has", misshapen)):
+        if names:
+            more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+            raise CheckpointError(f"{what} {problem} {', '.join(names[:3])}{more}")

@@ -1,0 +1,59 @@
+"""A photo's luminance features: computed once, read by the UNet and added in the decoder."""
+
+from dataclasses import dataclass
+
+import comfy.model_management as management
+import torch
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..color.lab import lightness as lightness_of
+from ..model.geometry import Geometry
+from ..model.luminance import network_input
+
+MEMORY_PER_PIXEL = 1767
+"""Values that the encoder holds at a time a pixel: the host's figure for the same stack."""
+
+
+@dataclass(frozen=True, eq=False)
+class Luminance:
+    """What the networks know of a batch of photos (paper section 3.1).
+
+    Attributes:
+        features: the encoder's ten outputs, BxCxhxw each, on the host's intermediate device.
+        lightness: CIE L at full resolution, Bx1xHxW in [0, 100].
+        geometry: how the photos lie in the features' grid.
+    """
+
+    features: tuple[Tensor, ...]
+    lightness: Tensor
+    geometry: Geometry
+
+    @property
+    def photos(self) -> int:
+        """Number of photos."""
+        return self.lightness.shape[0]
+
+
+def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> Luminance:
+    """Compute the luminance features of photos, one photo at a time.
+
+    Args:
+        encoder: a `LuminanceEncoder` in a patcher.
+        image: sRGB photos Bx3xHxW in [0, 1]; of color photos only the lightness is used.
+        resolution: the shorter side of the working size in px; 0: the photo's own.
+    """
+    lightness = lightness_of(image)
+    geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution)
+    hint = network_input(geometry.place(lightness, "bilinear"))
+    features = [_run(encoder, row) for row in hint.split(1)]
+    return Luminance(tuple(map(torch.cat, zip(*features, strict=True))), lightness, geometry)
+
+
+def _run(encoder: ModelPatcher, hint: Tensor) -> list[Tensor]:
+    device = encoder.load_device
+    dtype = management.vae_dtype(device, [torch.bfloat16, torch.float32])
+    memory = MEMORY_PER_PIXEL * hint.shape[2] * hint.shape[3] * management.dtype_size(dtype)
+    management.load_models_gpu([encoder], memory_required=memory)
+    features = encoder.model(hint.to(device, dtype))
+    return [feature.to(management.intermediate_device()) for feature in features]

@@ -1,0 +1,80 @@
+"""Sampling with the host's samplers, and the published sampler's schedule."""
+
+from typing import Any
+
+import comfy.samplers
+import nodes
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from .conditioning import Conditioning
+
+
+class ScheduleError(ValueError):
+    """A schedule cannot be made; the message says what would be possible."""
+
+
+class ReferenceSampler(comfy.samplers.KSAMPLER):
+    """The published DDIM sampler (eta = 0): the host's Euler steps between other ends.
+
+    The published sampler starts from x_T as it is, and decodes the x that it ends with as it is,
+    though alpha_bar there is not 1. The host counts in x / sqrt(alpha_bar), and sqrt(alpha_bar)
+    is 1 / sqrt(1 + sigma^2).
+    """
+
+    def __init__(self) -> None:
+        super().__init__(comfy.samplers.sampler_object("euler").sampler_function)
+
+    def max_denoise(self, model_wrap: Any, sigmas: Tensor) -> bool:
+        """Tell the host to start from noise * sqrt(1 + sigma^2)."""
+        return True
+
+    def sample(self, model_wrap: Any, sigmas: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        """Sample, and scale the result as published."""
+        samples = super().sample(model_wrap, sigmas, *args, **kwargs)
+        return samples / (1 + sigmas[-1] ** 2).sqrt()
+
+
+def reference_sigmas(model: ModelPatcher, steps: int) -> Tensor:
+    """Compute the noise levels of the published sampler.
+
+    Timesteps t = 1 + i * (1000 // S) from the last to the first, then t = 0: the published
+    sampler ends at alpha_bar(t=0), not at 1.
+
+    Args:
+        model: a model with Stable Diffusion's schedule of 1000 timesteps.
+        steps: S.
+
+    Returns:
+        S + 1 values sqrt((1 - alpha_bar) / alpha_bar), falling.
+
+    Raises:
+        ScheduleError: if S steps do not fit.
+    """
+    sampling: Any = model.get_model_object("model_sampling")
+    sigmas: Tensor = sampling.sigmas
+    stride = len(sigmas) // steps
+    timesteps = [1 + i * stride for i in range(steps)]
+    if timesteps[-1] >= len(sigmas):
+        raise ScheduleError(f"steps is {steps}: the published schedule has 1 to {len(sigmas) - 1}")
+    return sigmas[[*reversed(timesteps), 0]].cpu()
+
+
+def sample(
+    model: ModelPatcher,
+    positive: Conditioning,
+    negative: Conditioning,
+    latent: dict[str, Tensor],
+    *,
+    seed: int,
+    steps: int,
+    cfg: float,
+    sampler_name: str,
+    scheduler: str,
+    denoise: float,
+) -> dict[str, Tensor]:
+    """Sample as the host's KSampler does, with its previews, progress and cancelling."""
+    (result,) = nodes.common_ksampler(
+        model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent, denoise
+    )
+    return result

@@ -1,0 +1,98 @@
+"""From a photo's size to the size that the networks work at, and back."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+MULTIPLE = 64
+"""Sides are padded to multiples of this: 8 of the autoencoder times 2^3 of the UNet's levels."""
+LATENT_PIXEL = 8
+"""Pixels along one side of a latent pixel."""
+
+Size = tuple[int, int]
+
+
+class GeometryError(ValueError):
+    """An image does not have the size that it should have; the message names both."""
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """How a photo lies in the networks' input: scaled, aspect kept, then padded below and right.
+
+    Attributes:
+        original: the photo's height and width in px.
+        working: the same scaled to the working resolution.
+        padded: the working size with both sides filled up to multiples of 64.
+    """
+
+    original: Size
+    working: Size
+    padded: Size
+
+    @classmethod
+    def fit(cls, original: Size, resolution: int) -> "Geometry":
+        """Choose the working size of a photo.
+
+        Args:
+            original: its height and width in px.
+            resolution: the shorter side of the working size in px; 0: the photo's own.
+        """
+        scale = resolution / min(original) if resolution else 1.0
+        height, width = (max(1, round(side * scale)) for side in original)
+        padded = -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
+        return cls(original, (height, width), padded)
+
+    @property
+    def latent(self) -> Size:
+        """Height and width of the latent."""
+        return self.padded[0] // LATENT_PIXEL, self.padded[1] // LATENT_PIXEL
+
+    def place(self, image: Tensor, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:
+        """Scale to the working size and fill the padding with the nearest edge's values.
+
+        Args:
+            image: BxCxHxW of the original size.
+            mode: how to scale; bilinear averages where it shrinks.
+
+        Returns:
+            BxCxHxW of the padded size.
+
+        Raises:
+            GeometryError: if the image is not of the original size.
+        """
+        _check_size(image, self.original)
+        rows, columns = self.padded[0] - self.working[0], self.padded[1] - self.working[1]
+        return pad(_resize(image, self.working, mode), (0, columns, 0, rows), mode="replicate")
+
+    def restore(self, image: Tensor) -> Tensor:
+        """Cut the padding off and scale to the photo's own size.
+
+        Args:
+            image: BxCxHxW of the padded size.
+
+        Returns:
+            BxCxHxW of the original size.
+
+        Raises:
+            GeometryError: if the image is not of the padded size.
+        """
+        _check_size(image, self.padded)
+        image = image[:, :, : self.working[0], : self.working[1]]
+        return _resize(image, self.original, "bilinear")
+
+
+def _resize(image: Tensor, size: Size, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:
+    if image.shape[2:] == size:
+        return image
+    return interpolate(image, size, mode=mode, antialias=mode == "bilinear")
+
+
+def _check_size(image: Tensor, size: Size) -> None:
+    if tuple(image.shape[2:]) != size:
+        raise GeometryError(
+            f"an image of {image.shape[2]} x {image.shape[3]} px (height x width) where one of "
+            f"{size[0]} x {size[1]} px belongs"
+        )
