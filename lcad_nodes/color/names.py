@@ -37,10 +37,10 @@ def nearest_term(mean_lab: Sequence[float] | Tensor) -> str:
     Args:
         mean_lab: the three values L, a*, b* of a color, usually the mean of an object.
     """
-    lab = _as_color(mean_lab)
-    distances = (terms_at(float(lab[0])) - lab[1:]).norm(dim=1)
+    lightness, ab = _split(mean_lab)
+    distances = (terms_at(lightness)[0] - ab).norm(dim=1)
     term = TERMS[int(distances.argmin())]
-    return _neutral(float(lab[0])) if term == "black" else term
+    return _neutral(float(lightness)) if term == "black" else term
 
 
 def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
@@ -59,21 +59,31 @@ def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
     """
     if term not in PROTOTYPES:
         raise ColorNameError(f"{term!r} is not a basic color term; they are {', '.join(TERMS)}.")
-    lab = _as_color(mean_lab)
-    colors = terms_at(float(lab[0]))
-    nearest = colors[(colors - lab[1:]).norm(dim=1).argmin()]
+    lightness, ab = _split(mean_lab)
+    colors = terms_at(lightness)[0]
+    nearest = colors[(colors - ab).norm(dim=1).argmin()]
     return bool((colors[TERMS.index(term)] - nearest).norm() <= ALIKE)
 
 
-def terms_at(lightness: float) -> Tensor:
-    """a*b* of every basic term at a CIE L, inside the sRGB gamut: 11,2 in the order of `TERMS`."""
-    ab = torch.tensor(list(PROTOTYPES.values()))
-    lab = torch.cat([torch.full((len(ab), 1), lightness), ab], dim=1)
-    return into_gamut(lab.T[None, :, :, None])[0, 1:, :, 0].T
+def terms_at(lightness: Tensor) -> Tensor:
+    """a*b* of the basic terms at each CIE L, inside the sRGB gamut.
+
+    Args:
+        lightness: N values in [0, 100].
+
+    Returns:
+        N,11,2 in the order of `TERMS`.
+    """
+    ab = torch.tensor(list(PROTOTYPES.values()), dtype=lightness.dtype).T
+    grid = ab[None, :, None, :].expand(1, 2, len(lightness), -1)
+    level = lightness[None, None, :, None].expand(1, 1, -1, len(TERMS))
+    return into_gamut(torch.cat([level, grid], dim=1))[0, 1:].movedim(0, -1)
 
 
-def _as_color(mean_lab: Sequence[float] | Tensor) -> Tensor:
-    return torch.as_tensor(mean_lab, dtype=torch.float32).flatten()
+def _split(mean_lab: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
+    """L, as a tensor of one, and a*b* of a color."""
+    lab = torch.as_tensor(mean_lab, dtype=torch.float32).flatten()
+    return lab[:1], lab[1:]
 
 
 def _neutral(lightness: float) -> str:

@@ -24,21 +24,22 @@ MAIN_CHROMA = 20.0  # at the least, of a thing's colored parts, for its others t
 MAIN_SHARE = 0.6  # of its area
 
 # Neither objects nor pictures of them.
-SKIPPED_FOLDERS = frozenset({"symbols", "roadsigns", "hanukkah", "newyears", "naturalforces"})
+_UNUSABLE_FOLDER = re.compile("symbols|roadsigns|hanukkah|newyears|naturalforces")
 # Seen on a contact sheet to be outlines, several things at once, cut badly, or see-through.
-SKIPPED_FILES = frozenset(
-    """
-    bunny-egg chick-hatched chick-in-egg ghost glass inukshuk-outline lamp lightningbolt
-    old_naval_shell party-horn-in party-horn-out rugby_goal_posts sedan_police spider_computer
-    spider_fly spider_football star wings 0_sun moon_crescent docks graveyard magic_stones mine
-    propeller_hat football_helmet_front football_helmet_side eye lionfish mercurythermometer
-    """.split()
+_UNUSABLE_FILE = re.compile(
+    "bunny-egg|chick-.*|docks|eye|football_helmet_.*|ghost|glass|graveyard|inukshuk-outline|lamp"
+    "|lightningbolt|lionfish|magic_stones|mercurythermometer|mine|moon_crescent|old_naval_shell"
+    "|party-horn-.*|propeller_hat|rugby_goal_posts|sedan_police|spider_.*|star|wings|0_sun"
 )
 # Words of a caption that say nothing about what the thing is, or would contradict a new color.
-_FILLERS = frozenset(
-    "a an the very big huge large small little old modern happy colorful tough ripe fast "
-    "golden silver albino and covered male female singing sleeping sitting baby".split()
-) | frozenset(TERMS)
+_FILLER = re.compile(
+    "a|an|the|and|very|big|huge|large|small|little|old|modern|happy|colorful|tough|ripe|fast"
+    "|golden|silver|albino|covered|male|female|singing|sleeping|sitting|baby|" + "|".join(TERMS)
+)
+_MARKS = str.maketrans(dict.fromkeys("\"'\u201c\u201d"))  # quotation marks
+_COUNTED = re.compile(r"\b(pair|bunch|cluster|head|quarter) of\b|\u2019s\b")
+# Where a caption's first noun phrase ends.
+_END = re.compile(r"[.!?,;:(\u2013\u2014]| (of|with|in|is|at|for|used|making|resembles) ")
 
 
 class StampsError(ValueError):
@@ -89,13 +90,12 @@ def split_of(relative: Path) -> Split:
 
 
 def object_name(caption: str) -> str | None:
-    """The short name in a stamp's caption ("A “Fuji” apple." is "fuji apple"), or None."""
-    caption = re.sub(r"[“”\"']|’s\b|\b(pair|bunch|cluster|head|quarter) of\b", "", caption.strip())
-    first = re.split(r"[.!?,;:(—–]| (?:of|with|in|is|at|for|used|making|resembles) ", caption)[0]
-    words = first.lower().split()
+    """The short name in a stamp's caption ("A red apple, sliced." is "apple"), or None."""
+    plain = _COUNTED.sub("", caption.strip()).translate(_MARKS)
+    words = _END.split(plain)[0].lower().split()
     if not words or words[0] not in {"a", "an", "the"}:
         return None
-    kept = [word for word in words if word not in _FILLERS]
+    kept = [word for word in words if not _FILLER.fullmatch(word)]
     colored = words[-1] in TERMS  # "an orange"
     if colored or not 0 < len(kept) <= LONGEST_NAME or not "".join(kept).isascii():
         return None
@@ -103,9 +103,10 @@ def object_name(caption: str) -> str | None:
 
 
 def _read(path: Path, folder: Path) -> CutOut | None:
-    parts = set(path.relative_to(folder).parts)
+    parts = path.relative_to(folder).parts[:-1]
     caption = path.with_suffix(".txt")
-    if path.stem in SKIPPED_FILES or parts & SKIPPED_FOLDERS or not caption.exists():
+    unusable = _UNUSABLE_FILE.fullmatch(path.stem) or any(map(_UNUSABLE_FOLDER.fullmatch, parts))
+    if unusable or not caption.exists():
         return None
     name = object_name(caption.read_text(encoding="utf-8").split("\n", 1)[0])
     return _load(path, name) if name else None

@@ -14,6 +14,7 @@ from lcad_nodes.color.lab import lab_to_rgb
 from lcad_nodes.color.lock import into_gamut
 from lcad_nodes.color.names import ALIKE, TERMS, terms_at
 
+Array = NDArray[np.float64]
 LEVELS = np.linspace(0.0, 100.0, 256)
 
 
@@ -49,68 +50,83 @@ PAINTS = {
 }
 
 
+@dataclass(frozen=True)
+class _Palette:
+    """What becomes of each of 256 levels of lightness.
+
+    Attributes:
+        color: 256,3 CIE Lab of parts that take the color.
+        mean: CIE Lab of the whole object.
+        relaxed: how far, from 0 to 1, the object was changed so that it can have the color.
+    """
+
+    color: Array
+    mean: Array
+    relaxed: float
+
+    def apply(self, shading: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """H,W,4 sRGB and alpha of an object's `CutOut.shading`."""
+        gray = self.color * [1, 0, 0]
+        rgb = to_rgb(np.concatenate([gray, self.color])).astype(np.float32)
+        light, takes, alpha = shading[..., 0], shading[..., 1], shading[..., 3]
+        amount = np.maximum(takes / np.float32(255), np.float32(self.relaxed))[..., None]
+        pixels = rgb[:256][light] * (1 - amount) + rgb[256:][light] * amount
+        return np.dstack([pixels.round().astype(np.uint8), alpha])
+
+
 class Painter:
     """Draws palettes; holds the tables that make it fast."""
 
     def __init__(self) -> None:
         self._limits = _gamut_limits()
-        self._terms = np.stack([terms_at(float(level)).numpy() for level in range(101)])
+        self._terms = terms_at(torch.arange(101.0)).numpy()
 
     def paint(
         self, shading: NDArray[np.uint8], term: str, rng: np.random.Generator
     ) -> NDArray[np.uint8]:
         """An object's pixels in the color of a term, H,W,4 sRGB with alpha.
 
-        The mean color that results is, by `color_matches`, the term's, where light allows.
+        The mean color that results is, by `color_matches`, the term's. A thing of little but
+        black and white cannot have every color unless its contrast is reduced and its neutral
+        parts are painted too: both go as far as needed.
 
         Args:
             shading: H,W,4, as `CutOut.shading`.
             term: one of the basic color terms.
             rng: draws the color's exact hue, chroma and lightness.
         """
-        light, alpha = shading[..., 0], shading[..., 3]
-        takes = shading[..., 1].astype(np.float32) / 255
-        colored, neutral, everywhere = self._palette(term, light, takes, alpha > 127, rng)
-        amount = np.maximum(takes, everywhere)[..., None]
-        rgb = neutral[light] * (1 - amount) + colored[light] * amount
-        return np.dstack([rgb.round().astype(np.uint8), alpha])
+        inside = shading[..., 3] > 127
+        level, takes = shading[..., 0][inside], shading[..., 1][inside] / 255
+        share = np.bincount(level, minlength=256) / max(level.size, 1)
+        curve = _tone_curve(share, _wanted_lightness(PAINTS[term], share, rng))
+        palette = self._palette(PAINTS[term], curve, level, takes, 0, rng)
+        while palette.relaxed < 1 and not self._is(term, palette.mean):
+            relaxed = palette.relaxed + 0.125
+            palette = self._palette(PAINTS[term], curve, level, takes, relaxed, rng)
+        return palette.apply(shading)
 
     def _palette(
         self,
-        term: str,
-        light: NDArray[np.uint8],
-        takes: NDArray[np.float32],
-        inside: NDArray[np.bool_],
+        paint: Paint,
+        curve: Array,
+        level: NDArray[np.uint8],
+        takes: Array,
+        relaxed: float,
         rng: np.random.Generator,
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], float]:
-        """The color of every level, its gray, and how much color neutral parts take at least.
-
-        A thing of little but black and white cannot have the color asked for unless its contrast
-        is reduced and its neutral parts are painted too; both go as far as needed.
-        """
-        level = light[inside]
+    ) -> _Palette:
         share = np.bincount(level, minlength=256) / max(level.size, 1)
-        paint = PAINTS[term]
-        tones = _tone_curve(share, _wanted_lightness(paint, share, rng))
-        mean = np.array([share @ tones, 0, 0])
-        for relaxed in np.linspace(0, 1, 9):
-            curve = mean[0] + (tones - mean[0]) * (1 - 0.6 * relaxed)
-            amount = np.maximum(takes[inside], relaxed)
-            colored = np.bincount(level, amount, 256) / max(level.size, 1)
-            lab = self._shade(curve, colored, rng.uniform(*paint.chroma), rng.uniform(*paint.hue))
-            mean[1:] = colored @ lab[:, 1:]
-            if self._is(term, mean):
-                break
-        gray = np.stack([curve, 0 * curve, 0 * curve], axis=1)
-        rgb = to_rgb(np.concatenate([lab, gray]))
-        return rgb[:256], rgb[256:], float(relaxed)
+        colored = np.bincount(level, np.maximum(takes, relaxed), 256) / max(level.size, 1)
+        mean = float(share @ curve)
+        softer = mean + (curve - mean) * (1 - 0.6 * relaxed)
+        lab = self._shade(softer, colored, rng.uniform(*paint.chroma), rng.uniform(*paint.hue))
+        return _Palette(lab, np.array([mean, *(colored @ lab[:, 1:])]), relaxed)
 
-    def ramp(self, start: NDArray[np.float64], end: NDArray[np.float64]) -> NDArray[np.uint8]:
+    def ramp(self, start: Array, end: Array) -> NDArray[np.uint8]:
         """256,3 sRGB colors from one Lab color to another."""
         weight = np.linspace(0, 1, 256)[:, None]
         return to_rgb(self.limit(start * (1 - weight) + end * weight))
 
-    def limit(self, lab: NDArray[np.float64]) -> NDArray[np.float64]:
+    def limit(self, lab: Array) -> Array:
         """N,3 Lab colors moved into the gamut along chroma (to within about one unit)."""
         hue = np.degrees(np.arctan2(lab[:, 2], lab[:, 1])).round().astype(int) % 360
         limit = self._limits[lab[:, 0].round().astype(int).clip(0, 100), hue]
@@ -118,9 +134,7 @@ class Painter:
         scale = np.minimum(1.0, limit / np.maximum(chroma, 1e-6))
         return np.stack([lab[:, 0], lab[:, 1] * scale, lab[:, 2] * scale], axis=1)
 
-    def _shade(
-        self, curve: NDArray[np.float64], share: NDArray[np.float64], chroma: float, hue: float
-    ) -> NDArray[np.float64]:
+    def _shade(self, curve: Array, share: Array, chroma: float, hue: float) -> Array:
         """Lab of every level of a matte surface with white highlights, of a mean chroma.
 
         Light scales X, Y and Z alike, so a surface's chroma follows L + 16; highlights have the
@@ -131,26 +145,30 @@ class Painter:
         profile = (curve + 16) * ((100 - curve) / (100 - bright)).clip(0, 1) ** 0.7
         angle = np.radians(hue)
         scale = chroma / max(float(share @ profile), 1e-6)
-        for _ in range(4):
-            amount = profile * scale
-            lab = self.limit(np.stack([curve, amount * np.cos(angle), amount * np.sin(angle)], 1))
+        lab = self._tinted(curve, profile * scale, angle)
+        for _ in range(3):
             got = float(share @ np.hypot(lab[:, 1], lab[:, 2]))
             scale *= min(chroma / max(got, 1e-6), 1.6)
+            lab = self._tinted(curve, profile * scale, angle)
         return lab
 
-    def _is(self, term: str, mean: NDArray[np.float64]) -> bool:
+    def _tinted(self, lightness: Array, chroma: Array, angle: float) -> Array:
+        lab = [lightness, chroma * np.cos(angle), chroma * np.sin(angle)]
+        return self.limit(np.stack(lab, axis=1))
+
+    def _is(self, term: str, mean: Array) -> bool:
         colors = self._terms[int(mean[0].round())]
         nearest = colors[np.linalg.norm(colors - mean[1:], axis=1).argmin()]
         return bool(np.linalg.norm(colors[TERMS.index(term)] - nearest) <= ALIKE)
 
 
-def to_rgb(lab: NDArray[np.float64]) -> NDArray[np.uint8]:
+def to_rgb(lab: Array) -> NDArray[np.uint8]:
     """sRGB, N,3 uint8, of N,3 Lab colors."""
     image = torch.from_numpy(lab.T.astype(np.float32))[None, :, :, None]
     return (lab_to_rgb(image)[0, :, :, 0].T * 255).round().to(torch.uint8).numpy()
 
 
-def _wanted_lightness(paint: Paint, share: NDArray[np.float64], rng: np.random.Generator) -> float:
+def _wanted_lightness(paint: Paint, share: Array, rng: np.random.Generator) -> float:
     """The mean L to paint an object at: its own, or what the color needs at the least."""
     own = float(share @ LEVELS)
     low, high = paint.lightness if rng.random() < 0.7 else paint.widest
@@ -158,7 +176,7 @@ def _wanted_lightness(paint: Paint, share: NDArray[np.float64], rng: np.random.G
     return min(max(own, low + rng.uniform(0, reach)), high - rng.uniform(0, reach))
 
 
-def _tone_curve(share: NDArray[np.float64], wanted: float) -> NDArray[np.float64]:
+def _tone_curve(share: Array, wanted: float) -> Array:
     """L of every level so that the mean is `wanted`: a gamma, then a mix with black or white."""
     own = float(share @ LEVELS)
     gamma = np.log(wanted / 100) / np.log(min(max(own, 1.0), 99.0) / 100)
@@ -169,7 +187,7 @@ def _tone_curve(share: NDArray[np.float64], wanted: float) -> NDArray[np.float64
     return curve * (1 - weight) + end * weight
 
 
-def _gamut_limits() -> NDArray[np.float64]:
+def _gamut_limits() -> Array:
     """101,360: the largest chroma inside sRGB at every whole L and degree of hue."""
     light, hue = torch.meshgrid(torch.arange(101.0), torch.arange(360.0), indexing="ij")
     angle = hue.deg2rad()
