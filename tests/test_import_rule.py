@@ -13,11 +13,12 @@ COMFYUI = {
     *("comfy", "comfy_api", "comfy_config", "comfy_execution", "comfy_extras", "comfyui_version"),
     *("app", "execution", "folder_paths", "latent_preview", "node_helpers", "nodes", "server"),
 }
+NODE_INTERFACE = {"comfy_api", "comfy_execution.graph_utils", "folder_paths"}
 TRAINING = {"accelerate", "diffusers", "transformers"}
 
 # A name with a dot in front is a room. What is neither a room nor named above is free for all.
 MAY_IMPORT = {
-    "nodes": {".host", ".model", ".color", "comfy_api", "folder_paths"},
+    "nodes": {".host", ".model", ".color", *NODE_INTERFACE},
     "host": {".model", ".color", *COMFYUI},
     "model": set[str](),
     "color": set[str](),
@@ -88,6 +89,7 @@ def test_rooms_import_only_what_they_may() -> None:
         ("host/a.py", "from .. import nodes", ".nodes"),
         ("host/a.py", "from lcad_nodes.model import checkpoint", "lcad_nodes.model.checkpoint"),
         ("nodes/a.py", "from comfy import model_management", "comfy.model_management"),
+        ("nodes/a.py", "import comfy_execution.graph", "comfy_execution.graph"),
         ("nodes/a.py", "from ..training import networks", ".training.networks"),
         ("nodes/a.py", "from ...quickstart import run", "out of the package.run"),
         ("training/a.py", "from ..evaluation import metrics", ".evaluation.metrics"),
@@ -106,6 +108,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, file: str, line: str, name
     ("file", "line"),
     [
         ("nodes/a.py", "from comfy_api.latest import io"),
+        ("nodes/a.py", "from comfy_execution.graph_utils import GraphBuilder"),
         ("nodes/a.py", "from ..host import loading"),
         ("host/a.py", "import comfy.sd, kornia"),
         ("host/a.py", "from ..model.checkpoint import split"),
