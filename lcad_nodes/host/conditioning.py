@@ -45,6 +45,11 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
     Raises:
         ConditioningError: if there is none, or its channels, size or batch do not fit.
     """
+    if channels == 0:
+        raise ConditioningError(
+            "the model does not read a photo's luminance: load one that does with 'Load L-CAD "
+            "Checkpoint' or 'Load L-CAD UNet'"
+        )
     if luminance is None:
         raise ConditioningError(
             "this model reads the photo's luminance, but the conditioning carries none: put "

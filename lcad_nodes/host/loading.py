@@ -124,8 +124,9 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
 
 
 def extra_channels(model: ModelPatcher) -> int:
-    """Input channels of a model's UNet beside the latent's four."""
-    return model.model.model_config.unet_config["in_channels"] - LATENT_CHANNELS
+    """Count the input channels of a model's UNet beside the latent's four."""
+    config = model.model.model_config.unet_config
+    return config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
 
 
 def _read(path: str) -> StateDict:

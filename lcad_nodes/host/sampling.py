@@ -1,5 +1,6 @@
 """Sampling with the host's samplers, and the published sampler's schedule."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.samplers
@@ -7,11 +8,37 @@ import nodes
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from .conditioning import Conditioning
+from .conditioning import Conditioning, add_luminance, check_luminance, empty_latent
+from .loading import extra_channels
+from .luminance import Luminance
+
+SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
+SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
 
 
 class ScheduleError(ValueError):
     """A schedule cannot be made; the message says what would be possible."""
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """What the host's KSampler takes beside model, prompts and latent.
+
+    Attributes:
+        seed: of the start noise.
+        steps: number of steps.
+        cfg: guidance scale.
+        sampler_name: one of `SAMPLERS`.
+        scheduler: one of `SCHEDULERS`.
+        denoise: share of the noise to start from, in [0, 1]; below 1 the rest is the empty latent.
+    """
+
+    seed: int
+    steps: int
+    cfg: float
+    sampler_name: str
+    scheduler: str
+    denoise: float
 
 
 class ReferenceSampler(comfy.samplers.KSAMPLER):
@@ -64,17 +91,36 @@ def sample(
     model: ModelPatcher,
     positive: Conditioning,
     negative: Conditioning,
-    latent: dict[str, Tensor],
-    *,
-    seed: int,
-    steps: int,
-    cfg: float,
-    sampler_name: str,
-    scheduler: str,
-    denoise: float,
+    luminance: Luminance,
+    settings: SamplerSettings,
 ) -> dict[str, Tensor]:
-    """Sample as the host's KSampler does, with its previews, progress and cancelling."""
+    """Sample as the host's KSampler does, with its previews, progress and cancelling.
+
+    Args:
+        model: a luminance-conditioned model, guided or not.
+        positive: the encoded description.
+        negative: the encoded negative prompt.
+        luminance: of the photos to colorize.
+        settings: what the host's KSampler takes.
+
+    Returns:
+        A LATENT, one a photo.
+
+    Raises:
+        ConditioningError: if model and luminance do not fit.
+    """
+    latent = empty_latent(luminance)
+    check_luminance(luminance.features[-1], extra_channels(model), latent["samples"])
     (result,) = nodes.common_ksampler(
-        model, seed, steps, cfg, sampler_name, scheduler, positive, negative, latent, denoise
+        model,
+        settings.seed,
+        settings.steps,
+        settings.cfg,
+        settings.sampler_name,
+        settings.scheduler,
+        add_luminance(positive, luminance),
+        add_luminance(negative, luminance),
+        latent,
+        settings.denoise,
     )
     return result

@@ -1,0 +1,27 @@
+"""L-CAD for ComfyUI: colorize photos with words. ComfyUI's way into the pack."""
+
+from pathlib import Path
+
+import folder_paths
+from comfy_api.latest import ComfyExtension, io
+
+WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
+
+
+class LCADExtension(ComfyExtension):
+    """The pack's nodes, and the folder of the model that comes with it."""
+
+    async def on_load(self) -> None:
+        """List the shipped model beside the user's own checkpoints."""
+        folder_paths.add_model_folder_path("checkpoints", str(WEIGHTS))
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        """List the nodes."""
+        from .lcad_nodes.nodes import NODES
+
+        return list(NODES)
+
+
+async def comfy_entrypoint() -> LCADExtension:
+    """Give ComfyUI the extension."""
+    return LCADExtension()

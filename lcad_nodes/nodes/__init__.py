@@ -1,0 +1,23 @@
+"""What users drag: each node is a schema, a check of its inputs and one call into the host room."""
+
+from comfy_api.latest import io
+
+from .colorize import Colorize
+from .decode import Decode
+from .encode import Condition, EncodeLuminance
+from .instances import GuideAttention, InstancesNode
+from .load import LoadCheckpoint, LoadUNet
+from .sample import ReferenceSchedule, Sample
+
+NODES: tuple[type[io.ComfyNode], ...] = (
+    LoadCheckpoint,
+    LoadUNet,
+    EncodeLuminance,
+    Condition,
+    InstancesNode,
+    GuideAttention,
+    Sample,
+    ReferenceSchedule,
+    Decode,
+    Colorize,
+)

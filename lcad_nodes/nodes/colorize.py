@@ -1,0 +1,106 @@
+"""Everything in one node."""
+
+# The host calls `execute` with a node's own inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
+import folder_paths
+from comfy_api.latest import io
+from comfy_execution.graph_utils import GraphBuilder
+from torch import Tensor
+
+from .sample import sampling_inputs
+from .types import CATEGORY
+
+
+class Colorize(io.ComfyNode):
+    """LCAD_Colorize: the other nodes as one.
+
+    It runs them as a graph of its own, so that the host keeps what it keeps of any graph: the
+    loaded model, the photo's luminance.
+    """
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return io.Schema(
+            node_id="LCAD_Colorize",
+            display_name="Colorize Photo (L-CAD)",
+            category=CATEGORY,
+            description="Colorizes a photo from a description: photo and words in, color photo "
+            "out.",
+            search_aliases=["colorize", "recolor", "black and white", "old photo", "grayscale"],
+            inputs=[
+                io.Combo.Input(
+                    "checkpoint",
+                    options=folder_paths.get_filename_list("checkpoints"),
+                    tooltip="A luminance-conditioned checkpoint; one comes with this pack.",
+                ),
+                io.Image.Input(
+                    "image",
+                    raw_link=True,
+                    tooltip="The photo, of any size. Color photos are turned gray first.",
+                ),
+                io.String.Input(
+                    "text",
+                    multiline=True,
+                    default="",
+                    tooltip="What is to have which color, such as: a red car on a green meadow. "
+                    "Empty: the model chooses.",
+                ),
+                *sampling_inputs(),
+                io.Int.Input(
+                    "resolution",
+                    default=256,
+                    min=0,
+                    max=16384,
+                    tooltip="Shorter side, in pixels, of the size that colors are made at; 0: the "
+                    "photo's own.",
+                ),
+            ],
+            outputs=[io.Image.Output(tooltip="The photo in color, of the same size.")],
+            enable_expand=True,
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        checkpoint: str,
+        image: Tensor,
+        text: str,
+        seed: int,
+        steps: int,
+        cfg: float,
+        resolution: int,
+    ) -> io.NodeOutput:
+        """Build the graph of the other nodes."""
+        graph = GraphBuilder()
+        loaded = graph.node("LCAD_LoadCheckpoint", ckpt_name=checkpoint)
+        model, clip, vae, encoder = (loaded.out(i) for i in range(4))
+        positive = graph.node("CLIPTextEncode", clip=clip, text=text)
+        negative = graph.node("CLIPTextEncode", clip=clip, text="")
+        luminance = graph.node(
+            "LCAD_EncodeLuminance", encoder=encoder, image=image, resolution=resolution
+        )
+        latent = graph.node(
+            "LCAD_Sample",
+            model=model,
+            positive=positive.out(0),
+            negative=negative.out(0),
+            luminance=luminance.out(0),
+            seed=seed,
+            steps=steps,
+            cfg=cfg,
+            sampler_name="euler",
+            scheduler="normal",
+            denoise=1.0,
+            strength=0.0,
+            mode="fast",
+        )
+        picture = graph.node(
+            "LCAD_Decode",
+            vae=vae,
+            latent=latent.out(0),
+            luminance=luminance.out(0),
+            lightness="input",
+        )
+        return io.NodeOutput(picture.out(0), expand=graph.finalize())

@@ -1,0 +1,54 @@
+"""The node that makes the picture."""
+
+# The host calls `execute` with a node's own inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
+from typing import Any
+
+import comfy.sd
+from comfy_api.latest import io
+
+from ..host.decoding import Lightness, decode
+from ..host.luminance import Luminance
+from .types import CATEGORY, LCADLuminance, to_image
+
+
+class Decode(io.ComfyNode):
+    """LCAD_Decode."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return io.Schema(
+            node_id="LCAD_Decode",
+            display_name="L-CAD Decode",
+            category=CATEGORY,
+            description="Turns sampled colors into a picture of the photo's own size.",
+            search_aliases=["colorize", "vae decode"],
+            inputs=[
+                io.Vae.Input("vae", tooltip="From 'Load L-CAD Checkpoint'."),
+                io.Latent.Input("latent", tooltip="From the sampler."),
+                LCADLuminance.Input(
+                    "luminance", tooltip="Of the photo that the latent was sampled for."
+                ),
+                io.Combo.Input(
+                    "lightness",
+                    options=["input", "decoder"],
+                    default="input",
+                    tooltip="input: exactly the photo's own lightness. decoder: what the network "
+                    "gives, as published.",
+                ),
+            ],
+            outputs=[io.Image.Output(tooltip="The photo in color.")],
+        )
+
+    @classmethod
+    def execute(
+        cls,
+        vae: comfy.sd.VAE,
+        latent: dict[str, Any],
+        luminance: Luminance,
+        lightness: Lightness,
+    ) -> io.NodeOutput:
+        """Decode."""
+        return io.NodeOutput(to_image(decode(vae, latent["samples"], luminance, lightness)))

@@ -1,0 +1,77 @@
+"""Nodes that load models."""
+
+# The host calls `execute` with a node's own inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
+import folder_paths
+from comfy_api.latest import io
+
+from ..host.loading import load_checkpoint, load_unet
+from .types import CATEGORY, LCADEncoder
+
+
+class LoadCheckpoint(io.ComfyNode):
+    """LCAD_LoadCheckpoint."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return io.Schema(
+            node_id="LCAD_LoadCheckpoint",
+            display_name="Load L-CAD Checkpoint",
+            category=CATEGORY,
+            description="Loads a model that colorizes photos from words.",
+            search_aliases=["colorize", "recolor", "black and white", "load lcad"],
+            inputs=[
+                io.Combo.Input(
+                    "ckpt_name",
+                    options=folder_paths.get_filename_list("checkpoints"),
+                    tooltip="A luminance-conditioned checkpoint: the small model that comes with "
+                    "this pack, or a .ckpt or .safetensors file in models/checkpoints.",
+                )
+            ],
+            outputs=[
+                io.Model.Output(tooltip="Denoises colors; reads the photo's luminance."),
+                io.Clip.Output(tooltip="Reads the description."),
+                io.Vae.Output(tooltip="Turns latents into colors; for 'L-CAD Decode'."),
+                LCADEncoder.Output(
+                    display_name="encoder", tooltip="Reads the photo; for 'L-CAD Encode Luminance'."
+                ),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, ckpt_name: str) -> io.NodeOutput:
+        """Load the file."""
+        path = folder_paths.get_full_path_or_raise("checkpoints", ckpt_name)
+        return io.NodeOutput(*load_checkpoint(path))
+
+
+class LoadUNet(io.ComfyNode):
+    """LCAD_LoadUNet."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return io.Schema(
+            node_id="LCAD_LoadUNet",
+            display_name="Load L-CAD UNet",
+            category=CATEGORY,
+            description="Loads a luminance-conditioned UNet alone.",
+            search_aliases=["colorize", "diffusion model"],
+            inputs=[
+                io.Combo.Input(
+                    "unet_name",
+                    options=folder_paths.get_filename_list("diffusion_models"),
+                    tooltip="A file in models/diffusion_models that holds a luminance-conditioned "
+                    "UNet. Encoder, text encoder and VAE come from other loaders.",
+                )
+            ],
+            outputs=[io.Model.Output(tooltip="Denoises colors; reads the photo's luminance.")],
+        )
+
+    @classmethod
+    def execute(cls, unet_name: str) -> io.NodeOutput:
+        """Load the file."""
+        path = folder_paths.get_full_path_or_raise("diffusion_models", unet_name)
+        return io.NodeOutput(load_unet(path))

@@ -1,0 +1,45 @@
+"""The pack's own socket types, and the host's image layout turned into torch's at the edge."""
+
+from comfy_api.latest import io
+from torch import Tensor
+
+CATEGORY = "L-CAD"
+LCADEncoder = io.Custom("LCAD_ENCODER")
+LCADLuminance = io.Custom("LCAD_LUMINANCE")
+LCADInstances = io.Custom("LCAD_INSTANCES")
+
+
+class InputError(ValueError):
+    """A node's input cannot be used; the message names the input and what would be right."""
+
+
+def from_image(image: Tensor, name: str = "image") -> Tensor:
+    """Take an IMAGE input to torch's layout.
+
+    Args:
+        image: BxHxWx3; values beyond [0, 1], as sharpening and scaling leave, are clamped.
+        name: the input's name, for the message.
+
+    Returns:
+        Bx3xHxW float32 in [0, 1].
+
+    Raises:
+        InputError: if it is not an RGB image, or holds NaN or infinity.
+    """
+    if image.ndim != 4 or image.shape[-1] != 3 or not image.numel():
+        channels = " (RGBA)" if image.ndim == 4 and image.shape[-1] == 4 else ""
+        raise InputError(
+            f"{name} is {' x '.join(map(str, image.shape))}{channels}: it must be an RGB image, "
+            "batch x height x width x 3. 'Split Image with Alpha' takes an alpha channel off."
+        )
+    if not image.isfinite().all():
+        raise InputError(
+            f"{name} holds {int((~image.isfinite()).sum())} values that are NaN or infinite: the "
+            "node before it made a broken image"
+        )
+    return image.movedim(-1, 1).float().clamp(0, 1)
+
+
+def to_image(pictures: Tensor) -> Tensor:
+    """Take Bx3xHxW to the host's IMAGE, BxHxWx3."""
+    return pictures.movedim(1, -1)
