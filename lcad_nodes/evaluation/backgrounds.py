@@ -1,13 +1,57 @@
-"""Made-up surfaces to put objects on."""
+"""What objects are put on: made-up surfaces, and photographs."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from .cutouts import Split, split_of
 from .recolor import Painter, to_rgb
+
+PHOTO_SIDE = 384
+PHOTO_TYPES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 Field = NDArray[np.uint8]
 _BICUBIC = Image.Resampling.BICUBIC
+
+
+class PhotosError(ValueError):
+    """Paths without usable photographs."""
+
+
+def read_photos(paths: Sequence[Path], split: Split) -> tuple[Image.Image, ...]:
+    """The photographs of a split, RGB, their shorter side at most 384 pixels.
+
+    Args:
+        paths: image files, or folders to search through.
+        split: a fifth of the photographs, by a hash of their file names, is held out.
+
+    Raises:
+        PhotosError: a path does not exist, or none of the photographs is of this split.
+    """
+    missing = [str(path) for path in paths if not path.exists()]
+    if missing:
+        raise PhotosError(f"There are no photographs at {', '.join(missing)}.")
+    files = sorted(
+        file
+        for path in paths
+        for file in (path.rglob("*") if path.is_dir() else [path])
+        if file.suffix.lower() in PHOTO_TYPES and split_of(Path(file.name)) == split
+    )
+    if paths and not files:
+        raise PhotosError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
+    return tuple(_read_photo(file) for file in files)
+
+
+def crop(photo: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
+    """A random square of a photograph, size x size pixels, mirrored at random."""
+    side = min(photo.size) * rng.uniform(0.55, 1.0)
+    left, top = rng.uniform(0, np.array(photo.size) - side)
+    box = (left, top, left + side, top + side)
+    square = photo.resize((size, size), _BICUBIC, box=box)
+    return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else square
 
 
 def surface(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
@@ -101,3 +145,12 @@ def _texture(size: int, rng: np.random.Generator) -> Field:
 
 def _enlarge(colors: NDArray[np.uint8], size: int) -> Image.Image:
     return Image.fromarray(colors).resize((size, size), _BICUBIC)
+
+
+def _read_photo(path: Path) -> Image.Image:
+    with Image.open(path) as opened:
+        opened.draft("RGB", (PHOTO_SIDE * 2, PHOTO_SIDE * 2))  # a JPEG is decoded small
+        image = opened.convert("RGB")
+    scale = min(1.0, PHOTO_SIDE / min(image.size))
+    size = (round(image.width * scale), round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS)

@@ -54,7 +54,7 @@ def describe(
 def article(words: str) -> str:
     """`words` with "a" or "an" before."""
     vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "uk "))
-    return f"{'an' if vowel or words.startswith('f-') else 'a'} {words}"
+    return f"{'an' if vowel else 'a'} {words}"
 
 
 def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:

@@ -36,6 +36,7 @@ _FILLER = re.compile(
     "a|an|the|and|very|big|huge|large|small|little|old|modern|happy|colorful|tough|ripe|fast"
     "|golden|silver|albino|covered|male|female|singing|sleeping|sitting|baby|" + "|".join(TERMS)
 )
+_NAME = re.compile("[a-z]+([ -][a-z]+)*")
 _MARKS = str.maketrans(dict.fromkeys("\"'\u201c\u201d"))  # quotation marks
 _COUNTED = re.compile(r"\b(pair|bunch|cluster|head|quarter) of\b|\u2019s\b")
 # Where a caption's first noun phrase ends.
@@ -96,10 +97,11 @@ def object_name(caption: str) -> str | None:
     if not words or words[0] not in {"a", "an", "the"}:
         return None
     kept = [word for word in words if not _FILLER.fullmatch(word)]
-    colored = words[-1] in TERMS  # "an orange"
-    if colored or not 0 < len(kept) <= LONGEST_NAME or not "".join(kept).isascii():
+    name = " ".join(kept)
+    an_orange = words[-1] in TERMS
+    if an_orange or len(kept) > LONGEST_NAME or not _NAME.fullmatch(name):
         return None
-    return " ".join(kept)
+    return name
 
 
 def _read(path: Path, folder: Path) -> CutOut | None:

@@ -1,8 +1,7 @@
 """Collects the photographs for scenes from Debian's packages into one folder of small JPEGs.
 
-    python -m lcad_nodes.evaluation.photographs --out data/photographs
-
-Which ones, and from where, stands in `photographs.txt`; their licenses in docs/data.md.
+`python -m lcad_nodes.evaluation.photographs --out data/photographs`; which ones, and from where,
+stands in `photographs.txt`; their licenses in docs/data.md.
 """
 
 import argparse

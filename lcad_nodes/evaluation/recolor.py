@@ -121,6 +121,13 @@ class Painter:
         lab = self._shade(softer, colored, rng.uniform(*paint.chroma), rng.uniform(*paint.hue))
         return _Palette(lab, np.array([mean, *(colored @ lab[:, 1:])]), relaxed)
 
+    def draw(self, term: str, rng: np.random.Generator) -> Array:
+        """A Lab color that is called `term`."""
+        paint = PAINTS[term]
+        lightness, chroma = rng.uniform(*paint.lightness), rng.uniform(*paint.chroma)
+        angle = np.radians(rng.uniform(*paint.hue))
+        return self._tinted(np.array([lightness]), np.array([chroma]), angle)[0]
+
     def ramp(self, start: Array, end: Array) -> NDArray[np.uint8]:
         """256,3 sRGB colors from one Lab color to another."""
         weight = np.linspace(0, 1, 256)[:, None]

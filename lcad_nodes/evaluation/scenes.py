@@ -1,6 +1,6 @@
 """Made-up scenes with a known truth: cut-outs in named colors, described at any level.
 
-python -m lcad_nodes.evaluation.scenes --stamps DIR --photos DIR --out sheet.png
+`python -m lcad_nodes.evaluation.scenes --stamps DIR --photos DIR --out sheet.png` shows some.
 """
 
 import argparse
@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from textwrap import fill
 from typing import Literal
 
 import numpy as np
@@ -15,26 +16,16 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from lcad_nodes.color.names import TERMS
 
-from .backgrounds import plain, surface
+from .backgrounds import crop, plain, read_photos, surface
 from .captions import Mention, describe
-from .cutouts import CutOut, Split, read_cutouts, split_of
-from .recolor import PAINTS, Painter
+from .cutouts import CutOut, Split, read_cutouts
+from .recolor import Painter
 
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
-
-PHOTO_SIDE = 384
-PHOTO_TYPES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
-PLACES = {
-    (2, 0): ("left", "right"),
-    (3, 0): ("left", "middle", "right"),
-    (2, 1): ("top", "bottom"),
-    (3, 1): ("top", "middle", "bottom"),
-}
 
 logger = logging.getLogger(__name__)
 
@@ -76,13 +67,53 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class _Layout:
+    """Where objects go: one anywhere, several in a row or a column.
+
+    Attributes:
+        size: the scene's side in pixels.
+        count: how many objects.
+        axis: 0: a row, 1: a column.
+    """
+
+    size: int
+    count: int
+    axis: int
+
+    def place(self, index: int) -> str | None:
+        """Where an object is, in a word; None for a single one."""
+        ends = (("left", "right"), ("top", "bottom"))[self.axis]
+        return {1: (None,), 2: ends, 3: (ends[0], "middle", ends[1])}[self.count][index]
+
+    def room(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The width and height that an object may fill."""
+        least, most = (0.4, 0.92) if self.count == 1 else (0.5, 0.85)
+        room = np.full(2, self.size * rng.uniform(least, most))
+        if self.count > 1:
+            room[self.axis] = self.size / self.count * rng.uniform(0.75, 1.05)
+        return room
+
+    def corner(
+        self, index: int, extent: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """The left and top of an object of this width and height."""
+        corner = rng.random(2) * (self.size - np.array(extent))
+        if self.count > 1:
+            middle = self.size / self.count * (index + 0.5 + rng.uniform(-0.08, 0.08))
+            corner[self.axis] = middle - extent[self.axis] / 2
+        left, top = corner.round().astype(int)
+        return int(left), int(top)
+
+
+@dataclass(frozen=True)
 class _Placed:
-    """An object to be drawn: its picture, its top left corner, and what it is."""
+    """An object to be drawn: its picture, its left and top, and what it is."""
 
     image: Image.Image
     corner: tuple[int, int]
     name: str
     color: str | None
+    place: str | None
 
 
 class SceneBuilder:
@@ -96,6 +127,7 @@ class SceneBuilder:
 
     Raises:
         StampsError: `stamps` holds no usable cut-outs.
+        PhotosError: a path of `photos` is missing, or none is of the split.
     """
 
     def __init__(self, stamps: Path, photos: Sequence[Path], size: int, split: Split) -> None:
@@ -129,15 +161,15 @@ class SceneBuilder:
         rng = np.random.default_rng(seed)
         count = self._count(rng) if objects is None else objects
         ground, ground_color = self._ground(rng, natural=count == 0)
-        axis = int(count > 1 and rng.random() < 0.2)
+        layout = _Layout(self.size, count, axis=int(rng.random() < 0.2))
         cutouts, same = self._choose(count, kinds, rng)
-        colors = self._colors(count, same, description == "full" or kinds != "any", rng)
+        colors = _colors(count, same, description == "full" or kinds != "any", rng)
         placed = [
-            self._place(cutout, color, index, count, axis, rng)
+            self._place(cutout, color, index, layout, rng)
             for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
         ]
         image, masks = _compose(ground, placed, rng)
-        mentions = _mentions(placed, PLACES.get((count, axis)), same, description, rng)
+        mentions = _mentions(placed, same, description, rng)
         said = [mention for mention in mentions if mention]
         text, phrases = describe(said, ground_color if rng.random() < 0.4 else None, rng)
         phrase = iter(phrases)
@@ -158,16 +190,13 @@ class SceneBuilder:
     def _ground(self, rng: np.random.Generator, *, natural: bool) -> tuple[Image.Image, str | None]:
         """The background, and its color's name where it has one."""
         if self._photos and (natural or rng.random() < 0.5):
-            photo = _crop(self._photos[rng.integers(len(self._photos))], self.size, rng)
-            blurred = not natural and rng.random() < 0.35
-            return (_blur(photo, rng.uniform(1, 5)) if blurred else photo), None
+            photo = crop(self._photos[rng.integers(len(self._photos))], self.size, rng)
+            if not natural and rng.random() < 0.35:
+                photo = photo.filter(ImageFilter.BoxBlur(rng.uniform(1, 5)))
+            return photo, None
         if rng.random() < 0.3:
             term = str(rng.choice(TERMS))
-            paint = PAINTS[term]
-            angle = np.radians(rng.uniform(*paint.hue))
-            chroma = rng.uniform(*paint.chroma)
-            lab = [rng.uniform(*paint.lightness), chroma * np.cos(angle), chroma * np.sin(angle)]
-            return plain(self.size, self._painter.limit(np.array([lab]))[0], rng), term
+            return plain(self.size, self._painter.draw(term, rng), rng), term
         return surface(self.size, self._painter, rng), None
 
     def _choose(
@@ -176,7 +205,9 @@ class SceneBuilder:
         """The cut-outs, and whether they are of one kind."""
         same = count > 1 and (kinds == "same" or (kinds == "any" and rng.random() < 0.45))
         if same:
-            return [self._cutouts[rng.integers(len(self._cutouts))]] * count, True
+            name = self._cutouts[rng.integers(len(self._cutouts))].name
+            alike = [cutout for cutout in self._cutouts if cutout.name == name]
+            return [alike[rng.integers(len(alike))] for _ in range(count)], True
         chosen: list[CutOut] = []
         while len(chosen) < count:
             cutout = self._cutouts[rng.integers(len(self._cutouts))]
@@ -185,109 +216,23 @@ class SceneBuilder:
                 chosen.append(cutout)
         return chosen, False
 
-    def _colors(
-        self, count: int, same: bool, painted: bool, rng: np.random.Generator
-    ) -> list[str | None]:
-        """A color for each object; all different where they are of one kind."""
-        drawn = [str(term) for term in rng.choice(TERMS, count, replace=not same)]
-        if same or painted:
-            return list(drawn)
-        return [term if rng.random() < 0.85 else None for term in drawn]
-
     def _place(
         self,
         cutout: CutOut,
         color: str | None,
         index: int,
-        count: int,
-        axis: int,
+        layout: _Layout,
         rng: np.random.Generator,
     ) -> _Placed:
-        """The painted cut-out, scaled, turned, and put into its part of the scene."""
-        slot = self.size / max(count, 1)
-        room = np.array([self.size, self.size]) * rng.uniform(
-            *((0.4, 0.92) if count == 1 else (0.5, 0.85))
-        )
-        if count > 1:
-            room[axis] = slot * rng.uniform(0.75, 1.05)
-        image = _turn(cutout.natural if color is None else cutout.shading, room, rng)
-        if color is not None:
-            image = Image.fromarray(self._painter.paint(np.asarray(image), color, rng))
-        extent = np.array(image.size)
-        corner = rng.random(2) * (self.size - extent)
-        if count > 1:
-            corner[axis] = slot * (index + 0.5 + rng.uniform(-0.08, 0.08)) - extent[axis] / 2
-        left, top = corner.round().astype(int)
-        return _Placed(image, (int(left), int(top)), cutout.name, color)
-
-
-class SceneDataset(Dataset[Scene]):
-    """The scenes of consecutive seeds, for a DataLoader (with a collate function of its own).
-
-    Args:
-        builder: builds the scenes.
-        length: how many there are.
-        first_seed: the seed of the first.
-    """
-
-    def __init__(self, builder: SceneBuilder, length: int, first_seed: int = 0) -> None:
-        self._builder = builder
-        self._length = length
-        self._first_seed = first_seed
-
-    def __len__(self) -> int:
-        return self._length
-
-    def __getitem__(self, index: int) -> Scene:
-        if not 0 <= index < self._length:
-            raise IndexError(index)
-        return self._builder.build(self._first_seed + index)
-
-
-def read_photos(paths: Sequence[Path], split: Split) -> tuple[Image.Image, ...]:
-    """The photographs of a split, RGB, their shorter side at most 384 pixels.
-
-    Args:
-        paths: image files, or folders to search through.
-        split: a fifth of the photographs, by a hash of their file names, is held out.
-
-    Raises:
-        SceneError: a path does not exist, or none of the photographs is of this split.
-    """
-    missing = [str(path) for path in paths if not path.exists()]
-    if missing:
-        raise SceneError(f"There are no photographs at {', '.join(missing)}.")
-    files = sorted(
-        file
-        for path in paths
-        for file in (path.rglob("*") if path.is_dir() else [path])
-        if file.suffix.lower() in PHOTO_TYPES and split_of(Path(file.name)) == split
-    )
-    if paths and not files:
-        raise SceneError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
-    return tuple(_read_photo(file) for file in files)
-
-
-def _read_photo(path: Path) -> Image.Image:
-    with Image.open(path) as opened:
-        opened.draft("RGB", (PHOTO_SIDE * 2, PHOTO_SIDE * 2))
-        image = opened.convert("RGB")
-    scale = min(1.0, PHOTO_SIDE / min(image.size))
-    size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    return image.resize(size, Image.Resampling.LANCZOS)
-
-
-def _crop(photo: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
-    """A random square of a photograph, scaled to the scene's size, mirrored at random."""
-    side = min(photo.size) * rng.uniform(0.55, 1.0)
-    left, top = rng.uniform(0, np.array(photo.size) - side)
-    box = (left, top, left + side, top + side)
-    square = photo.resize((size, size), Image.Resampling.BICUBIC, box=box)
-    return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else square
-
-
-def _blur(image: Image.Image, radius: float) -> Image.Image:
-    return image.filter(ImageFilter.BoxBlur(radius))
+        """The cut-out painted, scaled, turned, and put into its part of the scene."""
+        room = layout.room(rng)
+        if color is None:
+            image = _turn(cutout.natural, room, rng)
+        else:
+            shading = np.asarray(_turn(cutout.shading, room, rng))
+            image = Image.fromarray(self._painter.paint(shading, color, rng))
+        corner = layout.corner(index, image.size, rng)
+        return _Placed(image, corner, cutout.name, color, layout.place(index))
 
 
 def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:
@@ -335,27 +280,31 @@ def _cast_shadow(image: Image.Image, alpha: Image.Image, rng: np.random.Generato
     return image
 
 
+def _colors(
+    count: int, same: bool, painted: bool, rng: np.random.Generator
+) -> Sequence[str | None]:
+    """A color for each object; all different where they are of one kind."""
+    drawn = [str(term) for term in rng.choice(TERMS, count, replace=not same)]
+    if same or painted:
+        return drawn
+    return [term if rng.random() < 0.85 else None for term in drawn]
+
+
 def _mentions(
-    placed: Sequence[_Placed],
-    places: tuple[str, ...] | None,
-    same: bool,
-    description: Description,
-    rng: np.random.Generator,
+    placed: Sequence[_Placed], same: bool, description: Description, rng: np.random.Generator
 ) -> list[Mention | None]:
     """What is said of each object; None: nothing."""
     if description == "none" or (description == "any" and rng.random() < 0.1):
         return [None] * len(placed)
-    placing = places is not None and (same or rng.random() < 0.15)
-    mentions: list[Mention | None] = [
-        Mention(thing.name, thing.color, places[index] if places and placing else None)
-        for index, thing in enumerate(placed)
-    ]
-    if description == "any" and rng.random() < 0.2 and placed:
-        left_out = int(rng.integers(len(placed)))
-        mention = mentions[left_out]
-        keep = mention is not None and not same and rng.random() < 0.5
-        mentions[left_out] = replace(mention, color=None) if mention and keep else None
-    return mentions
+    placing = same or rng.random() < 0.15
+    full = [Mention(o.name, o.color, o.place if placing else None) for o in placed]
+    if description == "full" or not placed or rng.random() < 0.8:
+        return list(full)
+    partial: list[Mention | None] = list(full)
+    index = int(rng.integers(len(placed)))
+    colorless = not same and rng.random() < 0.5
+    partial[index] = replace(full[index], color=None) if colorless else None
+    return partial
 
 
 def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:
@@ -368,8 +317,7 @@ def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:
         x, y = index % columns * side, index // columns * (side + 30)
         pixels = (scene.image.movedim(0, -1) * 255).round().to(torch.uint8).numpy()
         sheet.paste(Image.fromarray(pixels), (x, y))
-        line = side // 6
-        draw.text((x + 2, y + side), f"{scene.text[:line]}\n{scene.text[line:]}", fill="black")
+        draw.text((x + 2, y + side), fill(scene.text, side // 6), fill="black")
     return sheet
 
 
