@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from golden_weights import GOLDEN, Golden, golden_state_dict
+from golden_weights import GOLDEN, Golden, golden_state_dict, text_encoder_state_dict
 from safetensors.torch import load_file, save_file
 
 COMFYUI = Path(os.environ.get("COMFYUI_DIR", Path(__file__).parent.parent / ".comfyui"))
@@ -29,3 +29,11 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
     checkpoint = tmp_path_factory.mktemp("golden") / "tiny.safetensors"
     save_file(golden_state_dict(settings["seed"]), checkpoint)
     return Golden(load_file(GOLDEN / "tiny.safetensors"), settings, checkpoint)
+
+
+@pytest.fixture(scope="session")
+def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole checkpoint as a file: the golden one with a text encoder of its width."""
+    path = tmp_path_factory.mktemp("small") / "small.safetensors"
+    save_file(golden_state_dict(0) | text_encoder_state_dict(0, width=64, layers=2), path)
+    return path

@@ -23,8 +23,34 @@ class Golden:
 
 
 def golden_state_dict(seed: int) -> dict[str, Tensor]:
-    """Rebuild the golden checkpoint: every weight is drawn from its own name."""
+    """Rebuild the golden checkpoint, which has no text encoder."""
     shapes = json.loads((GOLDEN / "tiny.keys.json").read_text())
+    return weights_by_name(seed, shapes)
+
+
+def text_encoder_state_dict(seed: int, width: int, layers: int) -> dict[str, Tensor]:
+    """Make a CLIP text encoder for the golden checkpoint, by the same rule."""
+    model = "cond_stage_model.transformer.text_model"
+    shapes = {
+        f"{model}.embeddings.token_embedding.weight": [49408, width],
+        f"{model}.embeddings.position_embedding.weight": [77, width],
+    }
+    linear = {f"self_attn.{name}_proj": (width, width) for name in ("q", "k", "v", "out")}
+    linear |= {"mlp.fc1": (4 * width, width), "mlp.fc2": (width, 4 * width)}
+    norms = [f"{model}.final_layer_norm"]
+    for layer in range(layers):
+        prefix = f"{model}.encoder.layers.{layer}"
+        norms += [f"{prefix}.layer_norm1", f"{prefix}.layer_norm2"]
+        for name, shape in linear.items():
+            shapes[f"{prefix}.{name}.weight"] = list(shape)
+            shapes[f"{prefix}.{name}.bias"] = [shape[0]]
+    for name in norms:
+        shapes |= {f"{name}.weight": [width], f"{name}.bias": [width]}
+    return weights_by_name(seed, shapes)
+
+
+def weights_by_name(seed: int, shapes: dict[str, list[int]]) -> dict[str, Tensor]:
+    """Draw every weight from its own name, so that any machine has the same."""
     return {name: _weight(seed, name, shape) for name, shape in shapes.items()}
 
 

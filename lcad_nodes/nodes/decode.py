@@ -5,7 +5,6 @@
 
 from typing import Any
 
-import comfy.sd
 from comfy_api.latest import io
 
 from ..host.decoding import Lightness, decode
@@ -45,7 +44,7 @@ class Decode(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        vae: comfy.sd.VAE,
+        vae: io.Vae.Type,
         latent: dict[str, Any],
         luminance: Luminance,
         lightness: Lightness,

@@ -3,7 +3,6 @@
 # The host calls `execute` with a node's own inputs.
 # pyright: reportIncompatibleMethodOverride=false
 
-from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -46,7 +45,7 @@ class EncodeLuminance(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, encoder: ModelPatcher, image: Tensor, resolution: int) -> io.NodeOutput:
+    def execute(cls, encoder: io.Model.Type, image: Tensor, resolution: int) -> io.NodeOutput:
         """Encode the photo."""
         luminance = encode_luminance(encoder, from_image(image), resolution)
         return io.NodeOutput(luminance, to_image(gray(luminance.lightness)))

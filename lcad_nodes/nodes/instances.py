@@ -3,8 +3,6 @@
 # The host calls `execute` with a node's own inputs.
 # pyright: reportIncompatibleMethodOverride=false
 
-import comfy.sd
-from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io, ui
 from torch import Tensor
 
@@ -88,7 +86,7 @@ class InstancesNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip: comfy.sd.CLIP, text: str, phrases: str, masks: io.Autogrow.Type
+        cls, clip: io.Clip.Type, text: str, phrases: str, masks: io.Autogrow.Type
     ) -> io.NodeOutput:
         """Encode, and show which words go with which mask."""
         single = [mask for batch in masks.values() for mask in _single_masks(batch)]
@@ -134,7 +132,7 @@ class GuideAttention(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: ModelPatcher,
+        model: io.Model.Type,
         instances: Instances,
         strength: float,
         start: float,

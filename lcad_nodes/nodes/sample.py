@@ -3,7 +3,6 @@
 # The host calls `execute` with a node's own inputs.
 # pyright: reportIncompatibleMethodOverride=false
 
-from comfy.model_patcher import ModelPatcher
 from comfy_api.latest import io
 
 from ..host.conditioning import Conditioning
@@ -76,7 +75,7 @@ class Sample(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        model: ModelPatcher,
+        model: io.Model.Type,
         positive: Conditioning,
         negative: Conditioning,
         luminance: Luminance,
@@ -133,7 +132,7 @@ class ReferenceSchedule(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model: ModelPatcher, steps: int) -> io.NodeOutput:
+    def execute(cls, model: io.Model.Type, steps: int) -> io.NodeOutput:
         """Compute the schedule."""
         return io.NodeOutput(reference_sigmas(model, steps), ReferenceSampler())
 

@@ -1,0 +1,67 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcad_nodes.model.geometry import Geometry, GeometryError
+
+sides = st.integers(1, 300)
+
+
+@given(sides, sides, st.sampled_from([0, 64, 100]))
+@settings(deadline=None)
+def test_a_photo_of_any_size_comes_back_with_its_size(
+    height: int, width: int, resolution: int
+) -> None:
+    geometry = Geometry.fit((height, width), resolution)
+    placed = geometry.place(torch.rand(1, 1, height, width), "bilinear")
+    assert tuple(placed.shape[2:]) == geometry.padded
+    assert geometry.padded[0] % 64 == geometry.padded[1] % 64 == 0
+    assert geometry.restore(placed).shape == (1, 1, height, width)
+
+
+@given(sides, sides)
+@settings(deadline=None)
+def test_padding_alone_changes_no_pixel(height: int, width: int) -> None:
+    photo = torch.rand(2, 3, height, width)
+    geometry = Geometry.fit((height, width), 0)
+    assert torch.equal(geometry.restore(geometry.place(photo, "bilinear")), photo)
+
+
+@given(sides, sides, st.integers(1, 512))
+def test_a_photo_is_not_stretched(height: int, width: int, resolution: int) -> None:
+    working = Geometry.fit((height, width), resolution).working
+    scale = resolution / min(height, width)
+    assert min(working) == resolution
+    assert abs(working[0] - height * scale) <= 0.5
+    assert abs(working[1] - width * scale) <= 0.5
+
+
+def test_padding_continues_the_edge() -> None:
+    photo = torch.arange(12.0).view(1, 1, 3, 4)
+    placed = Geometry.fit((3, 4), 0).place(photo, "bilinear")
+    assert torch.equal(placed[0, 0, 2:, 3:], torch.full((62, 61), 11.0))
+
+
+def test_a_mask_keeps_its_values_when_scaled() -> None:
+    mask = torch.zeros(1, 1, 10, 10)
+    mask[..., :5] = 1
+    placed = Geometry.fit((10, 10), 64).place(mask, "nearest-exact")
+    assert set(placed.unique().tolist()) == {0.0, 1.0}
+    assert placed[..., :32].min() == 1
+    assert placed[..., 32:].max() == 0
+
+
+def test_large_photos_shrink_to_the_resolution() -> None:
+    geometry = Geometry.fit((10_000, 200), 256)
+    assert geometry.working == (12_800, 256)
+    assert geometry.latent == (1600, 32)
+
+
+@pytest.mark.parametrize(("method", "arguments"), [("place", ["bilinear"]), ("restore", [])])
+def test_another_size_is_an_error_that_names_both(method: str, arguments: list[Any]) -> None:
+    geometry = Geometry.fit((20, 30), 0)
+    with pytest.raises(GeometryError, match=r"20 x 31 .*(20 x 30|64 x 64)"):
+        getattr(geometry, method)(torch.zeros(1, 1, 20, 31), *arguments)

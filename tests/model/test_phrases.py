@@ -1,0 +1,89 @@
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcad_nodes.model.phrases import (
+    PhraseError,
+    Token,
+    find_phrases,
+    nearest,
+    split_phrases,
+    trim,
+)
+
+
+def find(text: str, *phrases: str) -> list[tuple[int, ...]]:
+    """Look for phrases as if every word were one token, after a start token."""
+    tokens = [Token(word, index) for index, word in enumerate(text.split(), start=1)]
+    return find_phrases(text, tokens, phrases, [phrase.split() for phrase in phrases])
+
+
+def test_a_phrase_is_found_at_its_tokens() -> None:
+    assert find("a blue cup and a red cup", "red cup", "blue cup") == [(6, 7), (2, 3)]
+
+
+def test_the_second_naming_gets_the_second_occurrence() -> None:
+    assert find("a cup , a cup", "a cup", "a cup") == [(1, 2), (4, 5)]
+
+
+def test_a_phrase_that_is_part_of_another_gets_the_free_occurrence() -> None:
+    text = "a man on a horse , a man"
+    assert find(text, "a man on a horse", "a man") == [(1, 2, 3, 4, 5), (7, 8)]
+    assert find(text, "a man", "a man on a horse") == [(7, 8), (1, 2, 3, 4, 5)]
+
+
+def test_a_missing_phrase_is_an_error_with_the_text_and_the_nearest_words() -> None:
+    with pytest.raises(PhraseError, match=r"'the red cap'.*'the red cup , a hat'.*'the red cup'"):
+        find("the red cup , a hat", "the red cap")
+
+
+def test_a_phrase_named_too_often_is_an_error() -> None:
+    with pytest.raises(PhraseError, match=r"more often than it stands .*\(1 times\)"):
+        find("a cup , a hat", "a cup", "a cup")
+
+
+def test_phrases_are_lines_or_the_parts_of_the_text() -> None:
+    text = "the left cup is red, the right cup is blue."
+    assert split_phrases("", text) == ["the left cup is red", "the right cup is blue"]
+    assert split_phrases("left cup\n\n right cup \n", text) == ["left cup", "right cup"]
+
+
+def test_no_phrase_at_all_is_an_error() -> None:
+    with pytest.raises(PhraseError, match="empty"):
+        split_phrases(" \n", " , ")
+
+
+@pytest.mark.parametrize(
+    ("phrase", "trimmed"),
+    [
+        (' "a red cup." ', "a red cup"),
+        ("(a (red) cup)", "a (red) cup"),
+        ("लाल कपड़े,", "लाल कपड़े"),
+        ("…", "…"),
+    ],
+)
+def test_punctuation_around_a_phrase_is_not_part_of_it(phrase: str, trimmed: str) -> None:
+    assert trim(phrase) == trimmed
+
+
+parts = st.lists(st.sampled_from(["a", "red", "cup"]), min_size=1, max_size=4).map(" ".join)
+
+
+@given(st.lists(parts, min_size=1, max_size=6), st.randoms())
+def test_all_parts_of_a_text_are_found_in_any_order(named: list[str], random: Random) -> None:
+    text = " , ".join(named)
+    random.shuffle(named)
+    words = text.split()
+    found = find(text, *named)
+    for phrase, indices in zip(named, found, strict=True):
+        assert " ".join(words[i - 1] for i in indices) == phrase
+        assert list(indices) == list(range(indices[0], indices[-1] + 1))
+    assert len({i for indices in found for i in indices}) == sum(map(len, found))
+
+
+@given(parts, st.text(max_size=20))
+@settings(max_examples=30)
+def test_the_nearest_words_come_from_the_text(text: str, phrase: str) -> None:
+    assert nearest(phrase, text) in text
