@@ -1,11 +1,14 @@
 """Stage 1: the luminance-guided autoencoder (paper section 3.1)."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import torch
-from diffusers import AutoencoderKL
+from accelerate import Accelerator
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..color.artifact import artifact_map
@@ -21,8 +24,11 @@ from ..model.luminance import (
 )
 from .config import CompressionConfig
 from .data import Batch, scene_batches
-from .loop import Figures, Fit
-from .networks import SCALE_FACTOR, build_vae
+from .loop import Figures, Fit, save_checkpoint
+from .networks import SCALE_FACTOR, build_vae, load_vae
+
+
+FIRST_LOG_VARIANCE = -4.0
 
 
 class Compression(nn.Module):
@@ -34,6 +40,9 @@ class Compression(nn.Module):
         self.vae = build_vae(config.vae)
         self.encoder = LuminanceEncoder(LuminanceEncoderConfig(config.luminance_widths))
         zero_output_convolutions(self.encoder)
+        # Sampling noise of variance 1 would drown the first signals, and the latent collapse.
+        half = self.vae.config["latent_channels"]
+        nn.init.constant_(self.vae.quant_conv.bias[half:], FIRST_LOG_VARIANCE)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
         """Compute L_pix = L_rec + KL (equation 2 without the adversarial and perceptual terms)."""
@@ -92,9 +101,21 @@ def standardize_latents(vae: AutoencoderKL, batches: Iterator[Batch], count: int
     after.weight *= scale[None, :, None, None]  # pyright: ignore
 
 
+def standardize_checkpoint(path: Path, config: CompressionConfig, accelerator: Accelerator) -> None:
+    """Standardize the latents of a finished stage 1 checkpoint, in place."""
+    parts = checkpoint.split(load_file(path))
+    vae = load_vae(parts.vae)
+    batches = scene_batches(config.data, 8, accelerator, 0)
+    standardize_latents(vae, batches, 32)
+    tensors = checkpoint.vae_from_diffusers(vae.state_dict())
+    save_checkpoint(checkpoint.join(replace(parts, vae=tensors)), path)
+
+
 def train(config: CompressionConfig) -> Path:
     """Train stage 1, standardize its latents, and return the checkpoint's path."""
     stage = Compression(config)
     fit = Fit(stage, config.fit, "compression")
-    batches = scene_batches(config.data, config.fit.batch, fit.accelerator, fit.progress.step)
-    return fit.run(batches)
+    path = fit.run(scene_batches(config.data, config.fit.batch, fit.accelerator, fit.progress.step))
+    if fit.accelerator.is_main_process:
+        standardize_checkpoint(path, config, fit.accelerator)
+    return path

@@ -136,9 +136,7 @@ def _build(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     known = [f.name for f in fields(kind)]  # pyright: ignore[reportArgumentType]
     if unknown := sorted(set(table) - set(known)):
         raise ConfigError(f"{place}: unknown {', '.join(unknown)}; known are {', '.join(known)}")
-    values = {
-        key: _value(types[key], value, f"{place}: {key}") for key, value in table.items()
-    }
+    values = {key: _value(types[key], value, f"{place}: {key}") for key, value in table.items()}
     try:
         return kind(**values)
     except TypeError as error:

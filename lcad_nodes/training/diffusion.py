@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from diffusers import DDPMScheduler
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
@@ -17,7 +17,7 @@ from ..color.lab import lightness
 from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.luminance import LuminanceEncoder, network_input
-from .config import DataConfig, DiffusionConfig
+from .config import DiffusionConfig
 from .data import Batch, scene_batches
 from .loop import Figures, Fit
 from .networks import (
@@ -26,6 +26,7 @@ from .networks import (
     build_text_encoder,
     build_unet,
     conditioned_input,
+    extend_first_convolution,
     load_text_encoder,
     load_unet,
     load_vae,
@@ -57,10 +58,10 @@ class FrozenEncoders:
                 "stage 2 starts from a checkpoint with an autoencoder and a luminance encoder "
                 "(first_stage_model.*), as stage 1 writes it"
             )
-        self.parts = parts
-        self.vae = load_vae(parts.vae).to(device).requires_grad_(False)
-        self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).to(device)
-        self.encoder.requires_grad_(False)
+        self.vae = load_vae(parts.vae).requires_grad_(False)
+        self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).requires_grad_(False)
+        for network in (self.vae, self.encoder):
+            nn.Module.to(network, device)
         self.tokenizer = CLIPTokenizer.from_pretrained(tokenizer)
 
     @torch.no_grad()
@@ -88,6 +89,8 @@ class Diffusion(nn.Module):
     def __init__(self, config: DiffusionConfig, parts: CheckpointParts) -> None:
         super().__init__()
         self.unet = load_unet(parts.unet) if parts.unet else build_unet(config.unet)
+        if self.unet.conv_in.in_channels == 4:
+            extend_first_convolution(self.unet, config.unet.gray_channels)
         # Explicit attention: on a CPU its backward pass takes a third of the fused one's time.
         self.unet.set_attn_processor(AttnProcessor())
         self.text = load_text_encoder(parts.text) if parts.text else build_text_encoder(config.text)
@@ -139,7 +142,9 @@ class Pool:
         window: list[EncodedBatch] = []
         step = first
         for scenes in source:
-            window = [*window[-kept + 1 :], self.encode(scenes)] if kept > 1 else [self.encode(scenes)]
+            window = (
+                [*window[-kept + 1 :], self.encode(scenes)] if kept > 1 else [self.encode(scenes)]
+            )
             if len(window) < kept:
                 continue
             yield self._draw(window, step) if config.pool else window[0]

@@ -41,6 +41,13 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says at which step and why."""
 
 
+def save_checkpoint(tensors: StateDict, path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial)
+    partial.replace(path)
+
+
 class Progress:
     """The step that has been reached, saved with the state of the optimizer."""
 
@@ -154,10 +161,7 @@ class Fit:
         if self.accelerator.is_main_process:
             self.average.store(self.trained)
             self.average.copy_to(self.trained)
-            tensors = {k: v.contiguous().cpu() for k, v in self.stage.checkpoint().items()}
+            save_checkpoint(self.stage.checkpoint(), path)
             self.average.restore(self.trained)
-            partial = path.with_suffix(".partial")
-            save_file(tensors, partial, metadata={"format": "pt", "license": "GPL-3.0-or-later"})
-            partial.replace(path)
         self.accelerator.wait_for_everyone()
         return path

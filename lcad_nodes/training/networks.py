@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel
 
@@ -106,10 +107,10 @@ def build_unet(config: UNetConfig) -> UNet2DConditionModel:
 def build_vae(config: VAEConfig) -> AutoencoderKL:
     """Build an SD 1.x VAE."""
     levels = len(config.widths)
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * levels,
-        up_block_types=("UpDecoderBlock2D",) * levels,
-        block_out_channels=config.widths,
+    return AutoencoderKL(  # its annotations allow one level only
+        down_block_types=("DownEncoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
+        up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
+        block_out_channels=config.widths,  # pyright: ignore[reportArgumentType]
         layers_per_block=config.blocks,
         latent_channels=4,
         scaling_factor=SCALE_FACTOR,
@@ -167,9 +168,7 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
     The four latent channels' weights stay as they are, bit for bit.
     """
     old = unet.conv_in
-    new = torch.nn.Conv2d(
-        4 + gray_channels, old.out_channels, old.kernel_size, padding=old.padding, device=old.weight.device
-    )
+    new = torch.nn.Conv2d(4 + gray_channels, old.out_channels, 3, padding=1)
     with torch.no_grad():
         new.weight.zero_()
         new.weight[:, :4] = old.weight[:, :4]
