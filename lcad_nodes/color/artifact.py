@@ -47,7 +47,7 @@ def _check(image: Tensor, reference: Tensor) -> None:
     if image.shape != reference.shape:
         raise ImageError(
             f"The image is {tuple(image.shape)} and the reference {tuple(reference.shape)}; "
-            "they must have one shape."
+            "their shapes must be equal."
         )
     least = WINDOW // 2 + 1
     if image.ndim != 4 or image.shape[1] != 3 or min(image.shape[2:]) < least:

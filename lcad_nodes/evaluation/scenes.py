@@ -27,6 +27,8 @@ from .recolor import Painter
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
 
+CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
+
 logger = logging.getLogger(__name__)
 
 
@@ -311,10 +313,10 @@ def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:
     """The scenes side by side, their descriptions beneath."""
     side = scenes[0].image.shape[-1]
     rows = -(-len(scenes) // columns)
-    sheet = Image.new("RGB", (columns * side, rows * (side + 30)), "white")
+    sheet = Image.new("RGB", (columns * side, rows * (side + CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
     for index, scene in enumerate(scenes):
-        x, y = index % columns * side, index // columns * (side + 30)
+        x, y = index % columns * side, index // columns * (side + CAPTION)
         pixels = (scene.image.movedim(0, -1) * 255).round().to(torch.uint8).numpy()
         sheet.paste(Image.fromarray(pixels), (x, y))
         draw.text((x + 2, y + side), fill(scene.text, side // 6), fill="black")

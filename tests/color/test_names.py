@@ -1,0 +1,75 @@
+"""The basic color terms, as the color accuracy judges them."""
+
+import pytest
+import torch
+
+from lcad_nodes.color.lab import rgb_to_lab
+from lcad_nodes.color.names import (
+    PROTOTYPES,
+    TERMS,
+    ColorNameError,
+    color_matches,
+    nearest_term,
+    terms_at,
+)
+
+
+def lab(*rgb: int) -> torch.Tensor:
+    return rgb_to_lab(torch.tensor(rgb, dtype=torch.float32).view(1, 3, 1, 1) / 255)
+
+
+@pytest.mark.parametrize(
+    ("rgb", "term"),
+    [
+        ((200, 40, 35), "red"),
+        ((240, 130, 25), "orange"),
+        ((240, 210, 60), "yellow"),
+        ((70, 140, 50), "green"),
+        ((50, 95, 185), "blue"),
+        ((115, 50, 145), "purple"),
+        ((245, 150, 185), "pink"),
+        ((115, 70, 40), "brown"),
+        ((25, 25, 27), "black"),
+        ((245, 244, 240), "white"),
+        ((128, 128, 128), "gray"),
+    ],
+)
+def test_everyday_colors_have_their_names(rgb: tuple[int, int, int], term: str) -> None:
+    assert nearest_term(lab(*rgb)) == term
+    assert color_matches(lab(*rgb), term)
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("lightness", [20.0, 40.0, 60.0, 80.0])
+def test_every_term_matches_itself_at_every_lightness(term: str, lightness: float) -> None:
+    ab = terms_at(torch.tensor([lightness]))[0, TERMS.index(term)]
+    assert color_matches([lightness, *ab.tolist()], term)
+
+
+@pytest.mark.parametrize("term", ["orange", "yellow", "green", "blue", "purple", "pink", "gray"])
+def test_a_red_thing_is_no_other_color(term: str) -> None:
+    assert not color_matches(lab(200, 40, 35), term)
+
+
+def test_black_gray_and_white_count_as_one() -> None:
+    assert all(color_matches([50, 1, -2], term) for term in ("black", "gray", "white"))
+    assert not color_matches([50, 1, -2], "blue")
+
+
+def test_names_that_coincide_at_a_lightness_count_as_one() -> None:
+    dark_brown = [15, 13, 22]
+    assert color_matches(dark_brown, "brown")
+    assert color_matches(dark_brown, "orange")
+    assert not color_matches([60, *PROTOTYPES["brown"]], "orange")
+
+
+def test_terms_lie_inside_the_gamut() -> None:
+    assert terms_at(torch.tensor([0.0, 100.0])).abs().max() < 0.1
+    assert terms_at(torch.tensor([50.0]))[0, TERMS.index("brown")].tolist() == pytest.approx(
+        PROTOTYPES["brown"]
+    )
+
+
+def test_an_unknown_term_is_named() -> None:
+    with pytest.raises(ColorNameError, match=r"'mauve'.*red, orange"):
+        color_matches([50, 0, 0], "mauve")
