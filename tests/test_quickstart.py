@@ -175,6 +175,19 @@ def test_a_setup_that_was_killed_is_finished_by_the_next(
 
 
 @pytest.mark.usefixtures("quick_commands")
+def test_an_environment_killed_while_it_was_changed_is_made_anew(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quickstart.main(["setup"])
+    monkeypatch.setattr(quickstart, "TORCH", ("torch==99",))
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "run", killed_at("install"))
+        with pytest.raises(Killed):
+            quickstart.main(["setup"])
+    assert Environment(project / ".venv").finished() == {}
+
+
+@pytest.mark.usefixtures("quick_commands")
 def test_a_comfyui_cut_off_while_it_is_unpacked_does_not_look_finished(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
