@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from lcad_nodes.color.lab import rgb_to_lab
-from lcad_nodes.color.names import TERMS
+from ..color.lab import rgb_to_lab
+from ..color.names import TERMS
 
 Split = Literal["train", "held_out"]
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lcad_nodes.color.lab import lab_to_rgb
-from lcad_nodes.color.lock import into_gamut
-from lcad_nodes.color.names import ALIKE, TERMS, terms_at
+from ..color.lab import lab_to_rgb
+from ..color.lock import into_gamut
+from ..color.names import ALIKE, TERMS, terms_at
 
 Array = NDArray[np.float64]
 LEVELS = np.linspace(0.0, 100.0, 256)

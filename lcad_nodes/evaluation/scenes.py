@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from lcad_nodes.color.names import TERMS
-
+from ..color.names import TERMS
 from .backgrounds import crop, plain, read_photos, surface
 from .captions import Mention, describe
 from .cutouts import CutOut, Split, read_cutouts

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lcad_nodes.color.lab import ImageError, gray, lab_to_rgb, lightness, rgb_to_lab
@@ -26,11 +26,13 @@ def test_primaries_have_their_published_lab(rgb: tuple[float, ...], lab: tuple[f
     assert torch.allclose(rgb_to_lab(color(*rgb)), color(*lab), atol=0.02)
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.floats(0, 1, width=32)] * 3))
 def test_colors_come_back(rgb: tuple[float, ...]) -> None:
     assert torch.allclose(lab_to_rgb(rgb_to_lab(color(*rgb))), color(*rgb), atol=1e-4)
 
 
+@settings(deadline=None)
 @given(st.floats(0, 100, width=32))
 def test_gray_of_a_lightness_has_that_lightness_and_no_color(value: float) -> None:
     image = gray(torch.full((1, 1, 1, 1), value))

@@ -1,0 +1,47 @@
+"""What objects are put on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lcad_nodes.evaluation.backgrounds import PhotosError, crop, plain, read_photos, surface
+from lcad_nodes.evaluation.cutouts import split_of
+from lcad_nodes.evaluation.recolor import Painter
+
+
+def test_surfaces_vary_and_are_drawn_from_the_seed() -> None:
+    painter = Painter()
+    drawn = [surface(48, painter, np.random.default_rng(seed)) for seed in range(20)]
+    again = [surface(48, painter, np.random.default_rng(seed)) for seed in range(20)]
+    assert [image.tobytes() for image in drawn] == [image.tobytes() for image in again]
+    assert len({image.tobytes() for image in drawn}) == 20
+    assert {image.size for image in drawn} == {(48, 48)}
+
+
+def test_a_plain_surface_has_its_color() -> None:
+    image = np.asarray(plain(32, np.array([50.0, 60.0, 40.0]), np.random.default_rng(0)))
+    red, green, blue = image.reshape(-1, 3).mean(axis=0)
+    assert red > 2 * max(green, blue)
+
+
+def test_photographs_of_the_two_splits_are_different_ones(photos: Path) -> None:
+    train, held_out = read_photos([photos], "train"), read_photos([photos], "held_out")
+    assert len(train) + len(held_out) == 20
+    assert not {p.tobytes() for p in train} & {p.tobytes() for p in held_out}
+    assert min(train[0].size) <= 384
+
+
+def test_a_crop_comes_from_the_photograph(photos: Path) -> None:
+    photo = read_photos([photos], "train")[0]
+    square = np.asarray(crop(photo, 64, np.random.default_rng(0)), dtype=float)
+    assert square.shape == (64, 64, 3)
+    assert np.abs(square.mean((0, 1)) - np.asarray(photo).mean((0, 1))).max() < 60
+
+
+def test_missing_photographs_are_named(tmp_path: Path, photos: Path) -> None:
+    with pytest.raises(PhotosError, match="nowhere"):
+        read_photos([tmp_path / "nowhere"], "train")
+    one = next(path for path in photos.iterdir() if split_of(Path(path.name)) == "train")
+    with pytest.raises(PhotosError, match="No held_out photograph"):
+        read_photos([one], "held_out")

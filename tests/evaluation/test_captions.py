@@ -1,0 +1,62 @@
+"""Descriptions."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcad_nodes.evaluation.captions import Mention, article, describe
+
+mentions = st.lists(
+    st.builds(
+        Mention,
+        st.sampled_from(["cup", "dump truck", "owl"]),
+        st.sampled_from([None, "red", "orange"]),
+    ),
+    max_size=3,
+)
+seeds = st.integers(0, 2**32)
+
+
+@settings(deadline=None)
+@given(mentions, st.sampled_from([None, "gray"]), seeds)
+def test_each_phrase_stands_in_the_text_in_its_order(
+    said: list[Mention], background: str | None, seed: int
+) -> None:
+    text, phrases = describe(said, background, np.random.default_rng(seed))
+    assert len(phrases) == len(said)
+    position = 0
+    for mention, phrase in zip(said, phrases, strict=True):
+        position = text.index(phrase, position) + len(phrase)
+        assert mention.name in phrase.lower()
+        assert mention.color is None or mention.color in phrase.lower()
+    assert (text == "") == (not said)
+    if said and background:
+        assert "gray" in text.lower()
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_things_of_one_kind_are_told_apart_by_their_places(seed: int) -> None:
+    said = [Mention("cup", "blue", "left"), Mention("cup", "red", "right")]
+    _, phrases = describe(said, None, np.random.default_rng(seed))
+    for mention, phrase in zip(said, phrases, strict=True):
+        assert str(mention.place) in phrase.lower()
+        assert str(mention.color) in phrase.lower()
+
+
+def test_many_ways_of_saying_it() -> None:
+    said = [Mention("cup", "blue"), Mention("owl", "red")]
+    texts = {describe(said, None, np.random.default_rng(seed))[0] for seed in range(200)}
+    assert {
+        "a blue cup and a red owl",
+        "blue cup, red owl",
+        "the cup is blue, the owl is red",
+        "A blue cup, a red owl",
+    } <= texts
+    assert len(texts) > 15
+
+
+def test_articles_follow_the_sound() -> None:
+    assert article("orange cup") == "an orange cup"
+    assert article("european bear") == "a european bear"
+    assert article("red owl") == "a red owl"

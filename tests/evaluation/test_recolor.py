@@ -1,0 +1,82 @@
+"""Painting in named colors."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lcad_nodes.color.lab import rgb_to_lab
+from lcad_nodes.color.names import TERMS, color_matches, nearest_term
+from lcad_nodes.evaluation.recolor import Painter, to_rgb
+
+
+@pytest.fixture(scope="module")
+def painter() -> Painter:
+    return Painter()
+
+
+def lab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """N,3 Lab of N,3 sRGB."""
+    image = torch.from_numpy(rgb.T.copy())[None, :, :, None].double() / 255
+    return rgb_to_lab(image)[0, :, :, 0].T.numpy()
+
+
+def shading(low: float, high: float, *, takes: int = 255) -> NDArray[np.uint8]:
+    """A thing whose lightness goes from one value to another, and ends in a highlight."""
+    light = np.append(np.linspace(low, high, 200), [100.0, 100.0]) * 2.55
+    columns = [light, np.full(202, takes), np.zeros(202), np.full(202, 255)]
+    return np.stack(columns, axis=1).round().astype(np.uint8)[None]
+
+
+@pytest.mark.parametrize("term", TERMS)
+@pytest.mark.parametrize("tones", [(5, 35), (20, 80), (60, 95)])
+def test_the_mean_color_is_called_what_was_asked_for(
+    painter: Painter, term: str, tones: tuple[float, float]
+) -> None:
+    for seed in range(5):
+        painted = painter.paint(shading(*tones), term, np.random.default_rng(seed))
+        assert color_matches(lab_of(painted[0, :, :3]).mean(axis=0).tolist(), term)
+
+
+@pytest.mark.parametrize("term", TERMS)
+def test_what_was_darker_stays_darker(painter: Painter, term: str) -> None:
+    painted = painter.paint(shading(10, 90), term, np.random.default_rng(1))
+    assert np.diff(lab_of(painted[0, :200, :3])[:, 0]).min() > -0.6  # eight bits
+
+
+@pytest.mark.parametrize("term", ["red", "green", "blue", "purple"])
+def test_highlights_stay_whitish(painter: Painter, term: str) -> None:
+    lab = lab_of(painter.paint(shading(10, 80), term, np.random.default_rng(2))[0, :, :3])
+    chroma = np.hypot(lab[:, 1], lab[:, 2])
+    assert chroma[-1] < 0.3 * chroma[:200].max()
+
+
+def test_brown_is_darker_than_orange_and_white_lighter_than_black(painter: Painter) -> None:
+    def lightness(term: str) -> float:
+        rng = np.random.default_rng(3)
+        painted = [painter.paint(shading(20, 80), term, rng)[0, :, :3] for _ in range(8)]
+        return float(lab_of(np.concatenate(painted))[:, 0].mean())
+
+    assert lightness("brown") + 10 < lightness("orange")
+    assert lightness("black") + 20 < lightness("gray") < lightness("white") - 10
+
+
+def test_neutral_parts_stay_neutral_where_the_rest_has_color_enough(painter: Painter) -> None:
+    thing = shading(30, 70)
+    thing[0, 150:200, 1] = 0
+    lab = lab_of(painter.paint(thing, "green", np.random.default_rng(4))[0, :, :3])
+    assert np.hypot(lab[150:200, 1], lab[150:200, 2]).max() < 2
+
+
+def test_a_drawn_color_has_its_name(painter: Painter) -> None:
+    rng = np.random.default_rng(5)
+    for term in TERMS:
+        assert nearest_term(painter.draw(term, rng).tolist()) == term
+
+
+def test_colors_are_limited_to_the_gamut_at_their_lightness_and_hue(painter: Painter) -> None:
+    rng = np.random.default_rng(6)
+    lab = rng.uniform([5, -120, -120], [95, 120, 120], (500, 3))
+    limited = painter.limit(lab)
+    assert np.abs(lab_of(to_rgb(limited)) - limited).max() < 4
+    assert np.abs(limited[:, 1] * lab[:, 2] - limited[:, 2] * lab[:, 1]).max() < 1e-6
