@@ -1,6 +1,6 @@
 """Collects the photographs for scenes from Debian's packages into one folder of small JPEGs.
 
-`python -m lcad_nodes.evaluation.photographs --out data/photographs`; which ones, and from where,
+`python -m lcad_nodes.evaluation.photographs --out runs/photographs`; which ones, and from where,
 stands in `photographs.txt`; their licenses in docs/data.md.
 """
 
