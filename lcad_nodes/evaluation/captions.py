@@ -52,21 +52,28 @@ def describe(
 
 
 def article(words: str) -> str:
-    """`words` with "a" or "an" before."""
+    """`words` with "a" or "an" before, unless they are plural."""
+    if _plural(words):
+        return words
     vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "uk "))
     return f"{'an' if vowel else 'a'} {words}"
 
 
+def _plural(name: str) -> bool:
+    return name.endswith("s") and not name.endswith(("ss", "is", "us"))
+
+
 def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
     colored = f"{mention.color} {mention.name}" if mention.color else mention.name
+    verb = "are" if _plural(mention.name) else "is"
     if places and style == "clause" and mention.color:
-        noun = "one" if again else mention.name
-        return f"the {mention.place} {noun} is {mention.color}"
+        noun = "one" if again and verb == "is" else mention.name
+        return f"the {mention.place} {noun} {verb} {mention.color}"
     if places:
         noun = colored if style == "bare" else f"the {colored}"
         return f"{noun} {WHERE[str(mention.place)]}"
     if style == "clause" and mention.color:
-        return f"the {mention.name} is {mention.color}"
+        return f"the {mention.name} {verb} {mention.color}"
     return colored if style == "bare" else article(colored)
 
 

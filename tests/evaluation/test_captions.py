@@ -60,3 +60,15 @@ def test_articles_follow_the_sound() -> None:
     assert article("orange cup") == "an orange cup"
     assert article("european bear") == "a european bear"
     assert article("red owl") == "a red owl"
+    assert article("red mantis") == "a red mantis"
+    assert article("red scissors") == "red scissors"
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_many_are_and_one_is(seed: int) -> None:
+    said = [Mention("grapes", "blue", "left"), Mention("grapes", "red", "right")]
+    text, _ = describe(said, None, np.random.default_rng(seed))
+    words = text.lower().replace(".", "").split()
+    assert "is" not in words
+    assert "one" not in words
