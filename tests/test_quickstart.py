@@ -304,6 +304,23 @@ def test_a_python_without_pytorch_is_refused(version: tuple[int, int]) -> None:
         quickstart.require_python(version)
 
 
+@pytest.mark.usefixtures("quick_commands")
+def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None:
+    quickstart.main(["setup"])
+    environment = Environment(project / ".venv")
+    environment.python.unlink()
+    assert quickstart.main(["setup"]) == 0
+    assert environment.python.exists()
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_a_changed_list_of_requirements_installs_again(project: Path) -> None:
+    quickstart.main(["setup"])
+    (project / ".comfyui" / "requirements.txt").write_text("numpy\n")
+    (step,) = quickstart.pending(Environment(project / ".venv"), None, tests=False)
+    assert "what ComfyUI requires" in step.says
+
+
 def run_test_command(
     monkeypatch: pytest.MonkeyPatch, arguments: Sequence[str], failing: str = ""
 ) -> tuple[int, list[list[str]]]:
@@ -337,6 +354,7 @@ def test_a_failing_check_ends_the_test_command(monkeypatch: pytest.MonkeyPatch) 
     assert commands[-1][2] == "pyright"
 
 
+@pytest.mark.usefixtures("quick_commands")
 def test_an_unknown_option_of_setup_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         quickstart.main(["setup", "--gpu"])
