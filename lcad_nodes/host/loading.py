@@ -192,18 +192,20 @@ def _build_model(unet: StateDict, name: str, disable_dynamic: bool) -> ModelPatc
 
 def _build_clip(text: StateDict, name: str) -> comfy.sd.CLIP:
     """Put a text encoder into the host's CLIP."""
-    text = {k: v for k, v in text.items() if not k.endswith("position_ids")}
-    tensors = {f"clip_l.transformer.{key}": tensor for key, tensor in text.items()}
+    sd15 = comfy.supported_models.SD15({})
+    tensors = sd15.process_clip_state_dict({PREFIXES["text"] + k: v for k, v in text.items()})
+    own = {k.removeprefix("clip_l.transformer."): v for k, v in tensors.items()}
+    own.pop("text_model.embeddings.position_ids", None)
     clip = comfy.sd.CLIP(
-        comfy.supported_models.SD15({}).clip_target(),
+        sd15.clip_target(),
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         tokenizer_data=tensors,
         parameters=comfy.utils.calculate_parameters(tensors),
-        model_options={"clip_l_model_config": _text_config(text, name)},
+        model_options={"clip_l_model_config": _text_config(own, name)},
     )
     expected = clip.cond_stage_model.clip_l.transformer.state_dict()
     del expected["text_projection.weight"]  # SD 1.x has none; the host's network keeps a place
-    _check_fit(expected, text, f"the text encoder of {name}")
+    _check_fit(expected, own, f"the text encoder of {name}")
     clip.load_sd(tensors, full_model=True)
     return clip
 

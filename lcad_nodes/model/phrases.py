@@ -1,9 +1,13 @@
 """Phrases of a description, and where their tokens lie in the encoded prompt."""
 
+import re
 import unicodedata
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+
+COMMAS = re.compile("[,\u060c\u3001\uff0c]")
+"""The Latin, Arabic, ideographic and full-width comma."""
 
 
 class PhraseError(ValueError):
@@ -29,7 +33,7 @@ def split_phrases(phrases: str, text: str) -> list[str]:
     Raises:
         PhraseError: if neither holds a phrase.
     """
-    parts = phrases.splitlines() if phrases.strip() else text.split(",")
+    parts = phrases.splitlines() if phrases.strip() else COMMAS.split(text)
     found = [part for part in map(trim, parts) if part]
     if not found:
         raise PhraseError("there is no phrase: both the list of phrases and the text are empty")

@@ -1,0 +1,174 @@
+"""Loading real files into the real host."""
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from golden_weights import golden_state_dict, text_encoder_state_dict
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lcad_nodes.host.loading import CheckpointError, extra_channels, load_checkpoint, load_unet
+from lcad_nodes.model.checkpoint import (
+    PREFIXES,
+    CheckpointParts,
+    join,
+    unet_from_diffusers,
+    vae_from_diffusers,
+)
+from lcad_nodes.model.luminance import LuminanceEncoder, LuminanceEncoderConfig
+from lcad_nodes.training.networks import (
+    TextConfig,
+    UNetConfig,
+    VAEConfig,
+    build_text_encoder,
+    build_unet,
+    build_vae,
+)
+
+
+@pytest.fixture(scope="module")
+def tensors() -> dict[str, Tensor]:
+    return golden_state_dict(0) | text_encoder_state_dict(0, width=64, layers=2)
+
+
+def write(path: Path, tensors: dict[str, Tensor]) -> str:
+    save_file(tensors, path)
+    return str(path)
+
+
+def test_every_part_is_the_hosts_own(small_checkpoint: Path) -> None:
+    loaded = load_checkpoint(str(small_checkpoint))
+    assert extra_channels(loaded.model) == 128
+    assert type(loaded.model.model.diffusion_model).__module__.startswith("comfy.")
+    assert loaded.clip is not None
+    assert loaded.vae is not None
+    conditioning = loaded.clip.encode_from_tokens_scheduled(loaded.clip.tokenize("a red car"))
+    assert conditioning[0][0].shape == (1, 77, 64)
+    assert isinstance(loaded.encoder.model, LuminanceEncoder)
+
+
+def test_a_lightning_checkpoint_loads_like_safetensors(
+    tmp_path: Path, tensors: dict[str, Tensor]
+) -> None:
+    path = tmp_path / "model.ckpt"
+    torch.save({"state_dict": tensors, "global_step": 1, "epoch": 0}, path)
+    loaded = load_checkpoint(str(path))
+    name = "input_blocks.0.0.weight"
+    found = loaded.model.model.diffusion_model.state_dict()[name]
+    assert torch.equal(found, tensors[PREFIXES["unet"] + name])
+
+
+def test_widths_depths_and_attention_are_read_off_the_tensors(tmp_path: Path) -> None:
+    """Another shape than the published one in every network, from training's own."""
+    torch.manual_seed(0)
+    unet = build_unet(UNetConfig((32, 64, 64, 96), 1, (False, True, True, False), 192, 64))
+    vae: Any = build_vae(VAEConfig((32, 32, 64, 64), 1))
+    text = build_text_encoder(TextConfig(192, 3))
+    encoder = LuminanceEncoder(LuminanceEncoderConfig((32, 32, 64, 64), 2))
+    parts = CheckpointParts(
+        unet=unet_from_diffusers(unet.state_dict()),
+        vae=vae_from_diffusers(vae.state_dict()),
+        encoder=encoder.state_dict(),
+        text=text.state_dict(),
+    )
+    loaded = load_checkpoint(write(tmp_path / "other.safetensors", join(parts)))
+    assert loaded.clip is not None
+    assert loaded.vae is not None
+    latent, context = torch.randn(2, 68, 8, 16), torch.randn(2, 77, 192)
+    with torch.no_grad():
+        expected = unet(latent, 500, context).sample
+        found = loaded.model.model.diffusion_model(latent, torch.tensor([500, 500]), context)
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+        expected = vae.decoder(vae.post_quant_conv(latent[:, :4]))
+        found = loaded.vae.decode(latent[:, :4]).movedim(-1, 1) * 2 - 1
+        torch.testing.assert_close(found, expected.clamp(-1, 1), rtol=1e-4, atol=1e-4)
+
+        tokens = loaded.clip.tokenize("a red car and a blue hat")
+        ids = torch.tensor([[token for token, _ in tokens["l"][0]]])
+        expected = text(ids).last_hidden_state
+        found = loaded.clip.encode_from_tokens(tokens)
+    # The host keeps text encoders in half precision.
+    torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+
+
+@pytest.mark.parametrize(("part", "missing"), [("text", "text encoder"), ("vae", "VAE")])
+def test_a_missing_part_is_named(
+    tmp_path: Path,
+    tensors: dict[str, Tensor],
+    caplog: pytest.LogCaptureFixture,
+    part: str,
+    missing: str,
+) -> None:
+    encoder, prefix = PREFIXES["encoder"], PREFIXES[part]
+    kept = {k: v for k, v in tensors.items() if not k.startswith(prefix) or k.startswith(encoder)}
+    with caplog.at_level(logging.WARNING):
+        loaded = load_checkpoint(write(tmp_path / "part.safetensors", kept))
+    assert f"part.safetensors holds no {missing}" in caplog.text
+    assert (loaded.clip is None, loaded.vae is None) == (part == "text", part == "vae")
+
+
+@pytest.mark.parametrize("prefix", [PREFIXES["unet"], ""])
+def test_a_unet_alone_loads_with_and_without_its_prefix(
+    tmp_path: Path, tensors: dict[str, Tensor], prefix: str
+) -> None:
+    own = PREFIXES["unet"]
+    unet = {prefix + k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)}
+    assert extra_channels(load_unet(write(tmp_path / "unet.safetensors", unet))) == 128
+
+
+class Code:
+    """What a malicious pickle holds: a call that loading would make."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (Path("ran"),)
+
+
+def test_a_file_that_would_run_code_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("bad.ckpt").write_bytes(pickle.dumps(Code()))
+    torch.save({"state_dict": Code()}, "worse.ckpt")
+    for name in ("bad.ckpt", "worse.ckpt"):
+        with pytest.raises(CheckpointError, match=f"{name} holds more than tensors"):
+            load_checkpoint(name)
+    assert not Path("ran").exists()
+
+
+def test_an_incomplete_file_is_named(tmp_path: Path, small_checkpoint: Path) -> None:
+    for name in ("cut.safetensors", "cut.ckpt"):
+        path = tmp_path / name
+        path.write_bytes(small_checkpoint.read_bytes()[:1_000_000])
+        with pytest.raises(CheckpointError, match=name):
+            load_checkpoint(str(path))
+
+
+def test_other_models_are_told_apart(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    first = PREFIXES["unet"] + "input_blocks.0.0.weight"
+    lora = {"lora_unet_down_blocks_0.lora_up.weight": torch.zeros(4, 4)}
+    plain = tensors | {first: tensors[first][:, :4].contiguous()}
+    no_encoder = {k: v for k, v in tensors.items() if not k.startswith(PREFIXES["encoder"])}
+    files = {"LoRA": lora, "without luminance.*has 4": plain, "no luminance encoder": no_encoder}
+    for number, (message, content) in enumerate(files.items()):
+        path = write(tmp_path / f"{number}.safetensors", content)
+        with pytest.raises(CheckpointError, match=message):
+            load_checkpoint(path)
+
+
+def test_tensors_that_do_not_fit_are_named(tmp_path: Path, tensors: dict[str, Tensor]) -> None:
+    name = PREFIXES["unet"] + "middle_block.0.in_layers.2.weight"
+    other = PREFIXES["unet"] + "middle_block.0.new"
+    files = {
+        "lacks middle_block.0.in_layers.2.weight": {k: v for k, v in tensors.items() if k != name},
+        "has unknown middle_block.0.new": tensors | {other: torch.zeros(1)},
+        r"in_layers.2.weight is \(1,\) instead of": tensors | {name: torch.zeros(1)},
+    }
+    for number, (message, content) in enumerate(files.items()):
+        path = write(tmp_path / f"{number}.safetensors", content)
+        with pytest.raises(CheckpointError, match=f"the UNet of {number}.safetensors.*{message}"):
+            load_checkpoint(path)
