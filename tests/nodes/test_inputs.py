@@ -1,0 +1,256 @@
+"""What users connect by mistake, and what happens then, before any long work."""
+
+from pathlib import Path
+from typing import Any
+
+import comfy.sd
+import folder_paths
+import pytest
+import torch
+from golden_weights import relative_error
+from torch import Tensor
+
+from lcad_nodes.color.lab import lightness
+from lcad_nodes.host.conditioning import ConditioningError
+from lcad_nodes.host.decoding import DecodingError
+from lcad_nodes.host.instances import MaskError
+from lcad_nodes.host.loading import CheckpointError
+from lcad_nodes.host.sampling import ScheduleError
+from lcad_nodes.nodes.decode import Decode
+from lcad_nodes.nodes.encode import Condition, EncodeLuminance
+from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
+from lcad_nodes.nodes.load import LoadCheckpoint, LoadUNet
+from lcad_nodes.nodes.sample import ReferenceSchedule, Sample
+from lcad_nodes.nodes.types import InputError, from_image
+
+
+class Pack:
+    """The small checkpoint, through the nodes."""
+
+    def __init__(self, checkpoint: Path) -> None:
+        folder_paths.add_model_folder_path("checkpoints", str(checkpoint.parent))
+        folder_paths.add_model_folder_path("diffusion_models", str(checkpoint.parent))
+        loaded = LoadCheckpoint.execute(checkpoint.name).args
+        self.model, self.clip, self.vae, self.encoder = loaded
+        self.positive = self.encode("a red car")
+        self.negative = self.encode("")
+
+    def encode(self, text: str) -> Any:
+        return self.clip.encode_from_tokens_scheduled(self.clip.tokenize(text))
+
+    def luminance(self, photo: Tensor, resolution: int = 0) -> Any:
+        return EncodeLuminance.execute(self.encoder, photo, resolution).args[0]
+
+    def sample(self, luminance: Any, **changes: Any) -> dict[str, Tensor]:
+        inputs = {
+            "model": self.model,
+            "positive": self.positive,
+            "negative": self.negative,
+            "luminance": luminance,
+            "seed": 0,
+            "steps": 2,
+            "cfg": 2.0,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "denoise": 1.0,
+            "strength": 1.0,
+            "mode": "fast",
+        }
+        return Sample.execute(**(inputs | changes)).args[0]
+
+    def colorize(self, photo: Tensor, resolution: int = 0, mode: Any = "input") -> Tensor:
+        luminance = self.luminance(photo, resolution)
+        return Decode.execute(self.vae, self.sample(luminance), luminance, mode).args[0]
+
+
+@pytest.fixture(scope="module")
+def pack(small_checkpoint: Path) -> Pack:
+    return Pack(small_checkpoint)
+
+
+@pytest.fixture(autouse=True)
+def _as_the_host_runs_nodes() -> Any:
+    with torch.inference_mode():
+        yield
+
+
+def photo(height: int = 64, width: int = 64, photos: int = 1) -> Tensor:
+    return torch.rand(photos, height, width, 3, generator=torch.manual_seed(0))
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (37, 101), (64, 128), (7, 300)])
+@pytest.mark.parametrize("resolution", [0, 48])
+def test_any_size_comes_back_with_the_photos_lightness(
+    pack: Pack, height: int, width: int, resolution: int
+) -> None:
+    image = photo(height, width)
+    result = pack.colorize(image, resolution)
+    assert result.shape == image.shape
+    difference = lightness(from_image(result)) - lightness(from_image(image))
+    assert difference.abs().max() < 0.05
+
+
+def test_the_decoders_own_lightness_is_not_the_photos(pack: Pack) -> None:
+    image = photo()
+    difference = lightness(from_image(pack.colorize(image, mode="decoder"))) - lightness(
+        from_image(image)
+    )
+    assert difference.abs().mean() > 1
+
+
+def test_a_color_photo_is_turned_gray(pack: Pack) -> None:
+    image = photo()
+    luminance, gray = EncodeLuminance.execute(pack.encoder, image, 0).args
+    torch.testing.assert_close(gray[..., 0], gray[..., 1], rtol=0, atol=1e-3)
+    again = pack.luminance(gray)
+    for first, second in zip(luminance.features, again.features, strict=True):
+        assert relative_error(second, first) < 1e-4
+
+
+def test_photos_of_a_batch_are_colorized_as_if_alone(pack: Pack) -> None:
+    image = photo(40, 60, photos=2)
+    luminance = pack.luminance(image)
+    latent = pack.sample(luminance)
+    both = Decode.execute(pack.vae, latent, luminance, "input").args[0]
+    second = {"samples": latent["samples"][1:]}
+    alone = Decode.execute(pack.vae, second, pack.luminance(image[1:]), "input").args[0]
+    assert relative_error(both[1:], alone) < 1e-4
+
+
+def test_one_photo_in_several_variations(pack: Pack) -> None:
+    luminance = pack.luminance(photo())
+    latent = {"samples": torch.randn(3, 4, 8, 8)}
+    assert Decode.execute(pack.vae, latent, luminance, "input").args[0].shape == (3, 64, 64, 3)
+
+
+def test_less_denoising_stays_nearer_to_no_color(pack: Pack) -> None:
+    luminance = pack.luminance(photo())
+    full, half = (pack.sample(luminance, denoise=d)["samples"] for d in (1.0, 0.3))
+    assert half.norm() < full.norm()
+
+
+def test_instances_in_the_sampler_guide_it(pack: Pack) -> None:
+    luminance = pack.luminance(photo())
+    masks = {"mask_0": torch.ones(1, 64, 64)}
+    positive, instances = InstancesNode.execute(pack.clip, "a red car", "", masks).args
+    plain = pack.sample(luminance, positive=positive)["samples"]
+    guided = pack.sample(luminance, positive=positive, instances=instances)["samples"]
+    assert relative_error(guided, plain) > 1e-3
+    model = GuideAttention.execute(pack.model, instances, 1.0, 0.0, 1.0, "fast", "sum").args[0]
+    same = pack.sample(luminance, positive=positive, model=model)["samples"]
+    assert torch.equal(same, guided)
+
+
+def test_a_batch_of_masks_counts_as_that_many(pack: Pack) -> None:
+    masks = {"mask_0": torch.ones(2, 64, 64), "mask_2": torch.ones(64, 64)}
+    result = InstancesNode.execute(pack.clip, "a cup, a hat, a car", "", masks)
+    assert [item.phrase for item in result.args[1].items] == ["a cup", "a hat", "a car"]
+
+
+def test_the_preview_shows_a_color_for_each_phrase(pack: Pack) -> None:
+    left = torch.zeros(1, 64, 96)
+    left[..., :48] = 1
+    masks = {"mask_0": left, "mask_1": 1 - left}
+    ui = InstancesNode.execute(pack.clip, "a cup, a hat", "", masks).ui
+    assert ui is not None
+    assert not isinstance(ui, dict)
+    (shown,) = ui.as_dict()["images"]
+    assert (Path(folder_paths.get_temp_directory()) / shown["filename"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (torch.rand(1, 8, 8, 4), r"image is 1 x 8 x 8 x 4 \(RGBA\): it must be an RGB image"),
+        (torch.rand(1, 8, 8, 1), "must be an RGB image"),
+        (torch.rand(8, 8, 3), "must be an RGB image"),
+        (torch.rand(0, 8, 8, 3), "must be an RGB image"),
+        (torch.full((1, 8, 8, 3), torch.nan), "192 values that are NaN or infinite"),
+    ],
+)
+def test_broken_images(pack: Pack, broken: Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        EncodeLuminance.execute(pack.encoder, broken, 0)
+
+
+def test_a_model_without_luminance(pack: Pack) -> None:
+    plain = pack.model.clone()
+    plain.model = type("Plain", (), {"model_config": type("C", (), {"unet_config": {}})})()
+    with pytest.raises(ConditioningError, match="does not read a photo's luminance"):
+        pack.sample(pack.luminance(photo()), model=plain)
+
+
+def test_luminance_from_the_encoder_of_another_checkpoint(pack: Pack) -> None:
+    luminance = pack.luminance(photo())
+    object.__setattr__(luminance, "features", tuple(f[:, :32] for f in luminance.features))
+    with pytest.raises(ConditioningError, match=r"reads 128 channels .* has 32"):
+        pack.sample(luminance)
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    with pytest.raises(DecodingError, match="use VAE and encoder of one checkpoint"):
+        Decode.execute(pack.vae, latent, luminance, "input")
+
+
+def test_luminance_of_another_photo_than_the_latents(pack: Pack) -> None:
+    latent = {"samples": torch.zeros(1, 4, 8, 16)}
+    with pytest.raises(DecodingError, match="use the luminance of the photo"):
+        Decode.execute(pack.vae, latent, pack.luminance(photo()), "input")
+
+
+def test_batches_that_do_not_fit_together(pack: Pack) -> None:
+    latent = {"samples": torch.zeros(3, 4, 8, 8)}
+    with pytest.raises(DecodingError, match=r"2 photo\(s\)"):
+        Decode.execute(pack.vae, latent, pack.luminance(photo(photos=2)), "input")
+
+
+def test_any_sampler_refuses_prompts_without_luminance(pack: Pack) -> None:
+    import nodes
+
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
+    with pytest.raises(ConditioningError, match="put 'L-CAD Condition' between"):
+        nodes.KSampler().sample(*sampler, pack.positive, pack.negative, latent)
+    luminance = pack.luminance(photo())
+    positive, negative, _ = Condition.execute(pack.positive, pack.negative, luminance).args
+    latent = {"samples": torch.zeros(1, 4, 8, 16)}
+    with pytest.raises(ConditioningError, match=r"8 x 16 .* 8 x 8: use the latent"):
+        nodes.KSampler().sample(*sampler, positive, negative, latent)
+
+
+def test_more_masks_than_phrases(pack: Pack) -> None:
+    with pytest.raises(MaskError, match=r"1 phrases .'a cup'. but 2 masks"):
+        InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": torch.ones(2, 8, 8)})
+
+
+def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
+    _, instances = InstancesNode.execute(
+        pack.clip, "a cup", "", {"mask_0": torch.ones(1, 8, 8)}
+    ).args
+    with pytest.raises(InputError, match=r"start is 0\.5 and end is 0\.2"):
+        GuideAttention.execute(pack.model, instances, 1.0, 0.5, 0.2, "fast", "sum")
+
+
+def test_more_steps_than_the_published_schedule_has(pack: Pack) -> None:
+    assert len(ReferenceSchedule.execute(pack.model, 999).args[0]) == 1000
+    with pytest.raises(ScheduleError, match="1 to 999"):
+        ReferenceSchedule.execute(pack.model, 1000)
+
+
+def test_a_vae_of_another_kind(pack: Pack) -> None:
+    taesd = comfy.sd.VAE({"taesd_decoder.1.weight": torch.zeros(64, 4, 3, 3)})
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    with pytest.raises(DecodingError, match="TAESD"):
+        Decode.execute(taesd, latent, pack.luminance(photo()), "input")
+
+
+def test_a_unet_loads_from_a_whole_checkpoint(pack: Pack, small_checkpoint: Path) -> None:
+    model = LoadUNet.execute(small_checkpoint.name).args[0]
+    luminance = pack.luminance(photo())
+    latent = pack.sample(luminance)["samples"]
+    assert torch.equal(pack.sample(luminance, model=model)["samples"], latent)
+
+
+def test_a_file_that_is_no_checkpoint(tmp_path: Path) -> None:
+    folder_paths.add_model_folder_path("checkpoints", str(tmp_path))
+    (tmp_path / "nothing.safetensors").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"nothing\.safetensors"):
+        LoadCheckpoint.execute("nothing.safetensors")
