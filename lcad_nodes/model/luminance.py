@@ -218,10 +218,3 @@ class LuminanceEncoder(nn.Module):
         features.append(self.zero_conv_mid2(h))
         return features
 
-
-def zero_output_convolutions(encoder: LuminanceEncoder) -> None:
-    """Start the 1x1 output convolutions at zero, so that the decoder begins unchanged."""
-    outputs = [conv for level in encoder.down for conv in level.zero_conv]  # pyright: ignore
-    for conv in [*outputs, encoder.zero_conv_mid1, encoder.zero_conv_mid2]:
-        torch.nn.init.zeros_(conv.weight)
-        torch.nn.init.zeros_(conv.bias)

@@ -20,15 +20,12 @@ from ..model.luminance import (
     LuminanceEncoder,
     LuminanceEncoderConfig,
     network_input,
-    zero_output_convolutions,
 )
 from .config import CompressionConfig
 from .data import Batch, scene_batches
 from .loop import Figures, Fit, save_checkpoint
 from .networks import SCALE_FACTOR, build_vae, load_vae
-
-
-FIRST_LOG_VARIANCE = -4.0
+from .start import start_with_block_means
 
 
 class Compression(nn.Module):
@@ -39,10 +36,7 @@ class Compression(nn.Module):
         self.config = config
         self.vae = build_vae(config.vae)
         self.encoder = LuminanceEncoder(LuminanceEncoderConfig(config.luminance_widths))
-        zero_output_convolutions(self.encoder)
-        # Sampling noise of variance 1 would drown the first signals, and the latent collapse.
-        half = self.vae.config["latent_channels"]
-        nn.init.constant_(self.vae.quant_conv.bias[half:], FIRST_LOG_VARIANCE)
+        start_with_block_means(self.vae, self.encoder)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
         """Compute L_pix = L_rec + KL (equation 2 without the adversarial and perceptual terms)."""

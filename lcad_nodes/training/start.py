@@ -1,0 +1,104 @@
+"""A first guess for an autoencoder that starts from nothing: block means of the color.
+
+From random weights a small autoencoder takes an hour on a CPU to pass plain colors, since every
+group norm takes a picture's mean away. Here a few channels are set so that encoder and decoder
+pass the mean color of every 8x8 block from the first step on; all the others start at random.
+"""
+
+import torch
+from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from torch import Tensor, nn
+
+from ..model.luminance import LuminanceEncoder
+
+GROUPS = 32
+REFERENCE = 3.0
+"""Constant beside each color channel: it keeps the group norm from taking the color away."""
+LINEAR = 6.0
+"""An offset at which SiLU is linear."""
+LOG_VARIANCE = -6.0
+"""Sampling noise at the start; of variance 1 it would drown the first signals."""
+OPPONENTS = ((1.0, -1.0, 0.0), (0.5, 0.5, -1.0), (1 / 3, 1 / 3, 1 / 3))
+"""The latent's first channels from R, G, B: red-green, yellow-blue, and gray."""
+
+
+@torch.no_grad()
+def start_with_block_means(vae: AutoencoderKL, encoder: LuminanceEncoder) -> None:
+    """Let a fresh autoencoder pass the mean color of every block, exactly but for SiLU's bend.
+
+    Args:
+        vae: from `build_vae`, all widths equal and at least 96, so that a normalization group
+            holds a color channel and two constants.
+        encoder: its luminance encoder; it leaves the color channels alone.
+
+    Raises:
+        ValueError: if the widths are not such.
+    """
+    widths = set(vae.config["block_out_channels"])
+    (width,) = widths if len(widths) == 1 else (0,)
+    if width < 3 * GROUPS:
+        raise ValueError(
+            f"a start from nothing needs one width of at least {3 * GROUPS} on every level of the "
+            f"autoencoder, not {sorted(widths)}"
+        )
+    group = width // GROUPS
+    reserved, colors = torch.arange(3 * group), torch.arange(3) * group
+    for name, layer in vae.named_modules():
+        if name.endswith((".conv2", ".to_out.0")):
+            _silence(layer, reserved)
+        elif name.endswith("samplers.0.conv"):
+            _carry(layer, reserved, colors, average="down" in name)
+    for name, layer in encoder.named_modules():
+        if "zero_conv" in name and isinstance(layer, nn.Conv2d):
+            _silence(layer, reserved)
+    opponents = torch.tensor(OPPONENTS)
+    _connect(vae.encoder.conv_in, reserved, colors, torch.arange(3), torch.eye(3))
+    _connect(vae.decoder.conv_in, reserved, colors, torch.arange(3), opponents.inverse())
+    _read_out(vae.encoder, vae.encoder.mid_block.resnets[1].conv2, colors, opponents)  # pyright: ignore
+    last = vae.decoder.up_blocks[-1].resnets[-1].conv2  # pyright: ignore
+    _read_out(vae.decoder, last, colors, torch.eye(3))
+    for convolution in (vae.quant_conv, vae.post_quant_conv):
+        nn.init.dirac_(convolution.weight)
+        nn.init.zeros_(convolution.bias)  # pyright: ignore
+    half = vae.config["latent_channels"]
+    vae.quant_conv.weight[half:] = 0
+    vae.quant_conv.bias[half:] = LOG_VARIANCE  # pyright: ignore
+
+
+def _silence(layer: nn.Module, rows: Tensor) -> None:
+    """Let a layer write nothing to some channels."""
+    layer.weight[rows] = 0  # pyright: ignore
+    layer.bias[rows] = 0  # pyright: ignore
+
+
+def _carry(layer: nn.Module, reserved: Tensor, colors: Tensor, average: bool) -> None:
+    """Let a convolution pass the color channels on, averaging 2x2 pixels where it halves."""
+    _silence(layer, reserved)
+    if average:
+        layer.weight[colors, colors, :2, :2] = 0.25  # pyright: ignore
+    else:
+        layer.weight[colors, colors, 1, 1] = 1  # pyright: ignore
+
+
+def _connect(
+    layer: nn.Module, reserved: Tensor, rows: Tensor, columns: Tensor, matrix: Tensor
+) -> None:
+    """Let a 3x3 convolution's rows be a matrix of its inputs, without neighbors."""
+    _silence(layer, reserved)
+    layer.weight[rows[:, None], columns, 1, 1] = matrix  # pyright: ignore
+
+
+def _read_out(half: nn.Module, last: nn.Module, colors: Tensor, matrix: Tensor) -> None:
+    """Let one half's normalization and last convolution pass a matrix of the color channels."""
+    norm, out = half.conv_norm_out, half.conv_out
+    group = int(colors[1])
+    for sign, place in ((1, 1), (-1, 2)):
+        last.bias[colors + place] = sign * REFERENCE  # pyright: ignore
+    norm.bias[: 3 * group] = LINEAR  # pyright: ignore
+    out.weight *= 0.1  # pyright: ignore
+    out.weight[:3] *= 0.1  # pyright: ignore
+    out.weight[:, : 3 * group] = 0  # pyright: ignore
+    nn.init.zeros_(out.bias)  # pyright: ignore
+    spread = (2 / group) ** 0.5 * REFERENCE
+    for place, share in ((0, 1.0), (1, -0.5), (2, -0.5)):
+        out.weight[:3, colors + place, 1, 1] = share * spread * matrix  # pyright: ignore
