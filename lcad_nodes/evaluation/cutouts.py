@@ -117,7 +117,7 @@ def _read(path: Path, folder: Path) -> CutOut | None:
 def _load(path: Path, name: str) -> CutOut | None:
     with Image.open(path) as opened:
         image = opened.convert("RGBA")
-    box = image.getchannel("A").point(lambda a: 255 if a > 24 else 0).getbbox()
+    box = image.getchannel("A").point([255 * (a > 24) for a in range(256)]).getbbox()
     if box is None:
         return None
     image = image.crop(box)

@@ -1,17 +1,13 @@
 """Training configurations: TOML files read into frozen dataclasses."""
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from .networks import TextConfig, UNetConfig, VAEConfig
+import tomli
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .networks import TextConfig, UNetConfig, VAEConfig
 
 T = TypeVar("T")
 
@@ -125,8 +121,8 @@ def load_config(kind: type[T], path: Path) -> T:
         ConfigError: if the file is not TOML, or has an unknown or lacks a needed key.
     """
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        table = tomli.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomli.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     return _build(kind, table, str(path))
 
