@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from golden_weights import GOLDEN, Golden, golden_state_dict, text_encoder_state_dict
+from made_up_pictures import write_photos, write_stamps
 from safetensors.torch import load_file, save_file
 
 COMFYUI = Path(os.environ.get("COMFYUI_DIR", Path(__file__).parent.parent / ".comfyui"))
@@ -20,6 +21,12 @@ def pytest_configure() -> None:
 
     args.cpu = True
     args.base_directory = tempfile.mkdtemp(prefix="lcad-tests-")
+
+
+@pytest.fixture(scope="session")
+def comfyui() -> Path:
+    """The host's folder."""
+    return COMFYUI
 
 
 @pytest.fixture(scope="session")
@@ -37,3 +44,19 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("small") / "small.safetensors"
     save_file(golden_state_dict(0) | text_encoder_state_dict(0, width=64, layers=2), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of cut-outs with captions: shaded balls under ten names."""
+    folder = tmp_path_factory.mktemp("stamps")
+    write_stamps(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twenty pictures of noise in place of photographs."""
+    folder = tmp_path_factory.mktemp("photos")
+    write_photos(folder)
+    return folder

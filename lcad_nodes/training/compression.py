@@ -109,7 +109,9 @@ def train(config: CompressionConfig) -> Path:
     """Train stage 1, standardize its latents, and return the checkpoint's path."""
     stage = Compression(config)
     fit = Fit(stage, config.fit, "compression")
-    path = fit.run(scene_batches(config.data, config.fit.batch, fit.accelerator, fit.progress.step))
+    path = fit.run(
+        lambda first: scene_batches(config.data, config.fit.batch, fit.accelerator, first)
+    )
     if fit.accelerator.is_main_process:
         standardize_checkpoint(path, config, fit.accelerator)
     return path

@@ -68,6 +68,7 @@ def scene_batches(
         num_workers=config.workers,
         collate_fn=_collate,
         worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # its own, so that the noise does not depend on restarts
     )
     for item in loader:
         yield Batch(item.images.to(accelerator.device), item.texts)

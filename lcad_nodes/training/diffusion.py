@@ -170,4 +170,4 @@ def train(config: DiffusionConfig) -> Path:
     parts = checkpoint.split(load_file(config.start))
     fit = Fit(Diffusion(config, parts), config.fit, "diffusion")
     encode = FrozenEncoders(parts, Path(config.tokenizer), fit.accelerator.device)
-    return fit.run(Pool(config, encode, fit.accelerator).batches(fit.progress.step))
+    return fit.run(Pool(config, encode, fit.accelerator).batches)

@@ -4,7 +4,7 @@ import csv
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -67,7 +67,7 @@ class Fit:
     """Optimize a stage, log its figures, and save its average weights as a checkpoint."""
 
     def __init__(self, stage: Stage, config: FitConfig, name: str) -> None:
-        """Prepare; where the directory holds a state, go on from it.
+        """Prepare.
 
         Args:
             stage: an `nn.Module`.
@@ -88,21 +88,17 @@ class Fit:
         self.average = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
         self.progress = Progress()
         self.accelerator.register_for_checkpointing(self.progress, self.average, self.warmup)
-        if self.state.exists():
-            self.accelerator.load_state(str(self.state))
-            self.average.to(self.accelerator.device)
-            logging.getLogger(__name__).info("going on from step %d", self.progress.step)
 
     @property
     def state(self) -> Path:
         """Where everything lies that is needed to go on."""
         return self.directory / f"{self.name}.state"
 
-    def run(self, batches: Iterator[Any]) -> Path:
-        """Train until the steps or minutes are over.
+    def run(self, batches: Callable[[int], Iterator[Any]]) -> Path:
+        """Train until the steps or minutes are over; from the saved state, where there is one.
 
         Args:
-            batches: what the stage takes, from the current step on.
+            batches: gives what the stage takes, from a step on.
 
         Returns:
             The checkpoint's path.
@@ -110,10 +106,15 @@ class Fit:
         Raises:
             TrainingError: if the loss is not finite.
         """
+        if self.state.exists():
+            self.accelerator.load_state(str(self.state))
+            self.average.to(self.accelerator.device)
+            logging.getLogger(__name__).info("going on from step %d", self.progress.step)
+        source = batches(self.progress.step)
         started = time.monotonic()
         bar = tqdm(total=self.config.steps, initial=self.progress.step, desc=self.name)
         while self.progress.step < self.config.steps:
-            figures = self._step(next(batches))
+            figures = self._step(next(source))
             bar.update()
             if self.progress.step % self.config.log_every == 0:
                 self._log(figures, time.monotonic() - started)

@@ -153,13 +153,17 @@ def load_vae(vae: StateDict) -> AutoencoderKL:
 def load_text_encoder(text: StateDict) -> CLIPTextModel:
     """Build the text encoder of a checkpoint's tensors (Stable Diffusion layout)."""
     network = build_text_encoder(TextConfig.from_state_dict(text))
-    network.load_state_dict({k.removeprefix("text_model."): v for k, v in text.items()})
+    # Some releases of transformers put everything below `text_model.`, some nothing.
+    own = {name.removeprefix("text_model."): name for name in network.state_dict()}
+    plain = {name.removeprefix("text_model."): tensor for name, tensor in text.items()}
+    plain.pop("embeddings.position_ids", None)  # a buffer in old checkpoints
+    network.load_state_dict({own.get(name, name): tensor for name, tensor in plain.items()})
     return network
 
 
 def text_from_transformers(text: StateDict) -> StateDict:
     """Rename `transformers.CLIPTextModel`'s tensors to the checkpoint's."""
-    return {f"text_model.{name}": tensor for name, tensor in text.items()}
+    return {f"text_model.{name.removeprefix('text_model.')}": text[name] for name in text}
 
 
 def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> None:

@@ -5,6 +5,8 @@ group norm takes a picture's mean away. Here a few channels are set so that enco
 pass the mean color of every 8x8 block from the first step on; all the others start at random.
 """
 
+from typing import Any, cast
+
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from torch import Tensor, nn
@@ -54,51 +56,50 @@ def start_with_block_means(vae: AutoencoderKL, encoder: LuminanceEncoder) -> Non
     opponents = torch.tensor(OPPONENTS)
     _connect(vae.encoder.conv_in, reserved, colors, torch.arange(3), torch.eye(3))
     _connect(vae.decoder.conv_in, reserved, colors, torch.arange(3), opponents.inverse())
-    _read_out(vae.encoder, vae.encoder.mid_block.resnets[1].conv2, colors, opponents)  # pyright: ignore
-    last = vae.decoder.up_blocks[-1].resnets[-1].conv2  # pyright: ignore
-    _read_out(vae.decoder, last, colors, torch.eye(3))
-    for convolution in (vae.quant_conv, vae.post_quant_conv):
+    first, second = cast(Any, vae.encoder), cast(Any, vae.decoder)
+    _read_out(first, first.mid_block.resnets[1].conv2, colors, opponents)
+    _read_out(second, second.up_blocks[-1].resnets[-1].conv2, colors, torch.eye(3))
+    before, after = cast(Any, vae.quant_conv), cast(Any, vae.post_quant_conv)
+    for convolution in (before, after):
         nn.init.dirac_(convolution.weight)
-        nn.init.zeros_(convolution.bias)  # pyright: ignore
+        nn.init.zeros_(convolution.bias)
     half = vae.config["latent_channels"]
-    vae.quant_conv.weight[half:] = 0
-    vae.quant_conv.bias[half:] = LOG_VARIANCE  # pyright: ignore
+    before.weight[half:] = 0
+    before.bias[half:] = LOG_VARIANCE
 
 
-def _silence(layer: nn.Module, rows: Tensor) -> None:
+def _silence(layer: Any, rows: Tensor) -> None:
     """Let a layer write nothing to some channels."""
-    layer.weight[rows] = 0  # pyright: ignore
-    layer.bias[rows] = 0  # pyright: ignore
+    layer.weight[rows] = 0
+    layer.bias[rows] = 0
 
 
-def _carry(layer: nn.Module, reserved: Tensor, colors: Tensor, average: bool) -> None:
+def _carry(layer: Any, reserved: Tensor, colors: Tensor, average: bool) -> None:
     """Let a convolution pass the color channels on, averaging 2x2 pixels where it halves."""
     _silence(layer, reserved)
     if average:
-        layer.weight[colors, colors, :2, :2] = 0.25  # pyright: ignore
+        layer.weight[colors, colors, :2, :2] = 0.25
     else:
-        layer.weight[colors, colors, 1, 1] = 1  # pyright: ignore
+        layer.weight[colors, colors, 1, 1] = 1
 
 
-def _connect(
-    layer: nn.Module, reserved: Tensor, rows: Tensor, columns: Tensor, matrix: Tensor
-) -> None:
+def _connect(layer: Any, reserved: Tensor, rows: Tensor, columns: Tensor, matrix: Tensor) -> None:
     """Let a 3x3 convolution's rows be a matrix of its inputs, without neighbors."""
     _silence(layer, reserved)
-    layer.weight[rows[:, None], columns, 1, 1] = matrix  # pyright: ignore
+    layer.weight[rows[:, None], columns, 1, 1] = matrix
 
 
-def _read_out(half: nn.Module, last: nn.Module, colors: Tensor, matrix: Tensor) -> None:
+def _read_out(half: Any, last: Any, colors: Tensor, matrix: Tensor) -> None:
     """Let one half's normalization and last convolution pass a matrix of the color channels."""
     norm, out = half.conv_norm_out, half.conv_out
     group = int(colors[1])
     for sign, place in ((1, 1), (-1, 2)):
-        last.bias[colors + place] = sign * REFERENCE  # pyright: ignore
-    norm.bias[: 3 * group] = LINEAR  # pyright: ignore
-    out.weight *= 0.1  # pyright: ignore
-    out.weight[:3] *= 0.1  # pyright: ignore
-    out.weight[:, : 3 * group] = 0  # pyright: ignore
-    nn.init.zeros_(out.bias)  # pyright: ignore
+        last.bias[colors + place] = sign * REFERENCE
+    norm.bias[: 3 * group] = LINEAR
+    out.weight *= 0.1
+    out.weight[:3] *= 0.1
+    out.weight[:, : 3 * group] = 0
+    nn.init.zeros_(out.bias)
     spread = (2 / group) ** 0.5 * REFERENCE
     for place, share in ((0, 1.0), (1, -0.5), (2, -0.5)):
-        out.weight[:3, colors + place, 1, 1] = share * spread * matrix  # pyright: ignore
+        out.weight[:3, colors + place, 1, 1] = share * spread * matrix

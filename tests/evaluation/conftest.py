@@ -1,48 +1,10 @@
-"""A folder of made-up cut-outs and one of photographs, so that no package has to be installed."""
+"""What the tests of scenes share."""
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from PIL import Image
-
-NAMES = ("ball", "egg", "dump truck", "truck", "cup", "vase", "bell", "drum", "kite", "lamp shade")
-TINTS = ((120, 120, 120), (200, 60, 50), (60, 90, 190), (90, 160, 80), (235, 215, 150))
-
-
-def _shaded(tint: tuple[int, int, int], strength: float) -> Image.Image:
-    """A ball lit from the upper left, with a highlight, on nothing."""
-    y, x = np.mgrid[-1:1:96j, -1:1:96j]
-    inside = x**2 + y**2 < 0.95
-    light = np.clip(-0.5 * x - 0.6 * y + 0.6 * np.sqrt(np.clip(1 - x**2 - y**2, 0, 1)), 0, 1)
-    color = np.array(tint) * (1 - strength + strength * light)[..., None]
-    color = np.where((light > 0.97)[..., None], 250, color)
-    alpha = 255.0 * inside
-    return Image.fromarray(np.dstack([color, alpha]).round().astype(np.uint8))
-
-
-@pytest.fixture(scope="session")
-def stamps(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shaded balls of many tints, under ten names."""
-    folder = tmp_path_factory.mktemp("stamps")
-    for index, name in enumerate(NAMES * 4):
-        stem = f"{name.replace(' ', '_')}_{'abcdefgh'[index % 7]}x{index}y"
-        _shaded(TINTS[index % 5], 0.4 + 0.05 * (index % 9)).save(folder / f"{stem}.png")
-        (folder / f"{stem}.txt").write_text(f"A red {name}.\nfr=Un objet.\n", encoding="utf-8")
-    return folder
-
-
-@pytest.fixture(scope="session")
-def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twenty pictures of noise in place of photographs."""
-    folder = tmp_path_factory.mktemp("photos")
-    rng = np.random.default_rng(0)
-    for index in range(20):
-        noise = rng.integers(0, 256, (6, 9, 3), dtype=np.uint8)
-        name = f"{'abcdefghijklmnopqrst'[index]}-view.png"
-        Image.fromarray(noise).resize((480, 320)).save(folder / name)
-    return folder
 
 
 @pytest.fixture
