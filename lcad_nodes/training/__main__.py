@@ -1,24 +1,53 @@
-"""`python -m lcad_nodes.training compression|diffusion CONFIG.toml`."""
+"""Train one stage, or make a checkpoint small enough to ship.
+
+python -m lcad_nodes.training compression CONFIG.toml
+python -m lcad_nodes.training diffusion CONFIG.toml
+python -m lcad_nodes.training export CHECKPOINT OUT
+"""
 
 import argparse
 import logging
 from pathlib import Path
 
+import torch
+from safetensors.torch import load_file
+
 from . import compression, diffusion
 from .config import CompressionConfig, DiffusionConfig, load_config
+from .loop import save_checkpoint
+
+
+def export(checkpoint: Path, out: Path) -> Path:
+    """Write a checkpoint in half precision, as it is shipped."""
+    tensors = load_file(checkpoint)
+    save_checkpoint({name: tensor.to(torch.float16) for name, tensor in tensors.items()}, out)
+    return out
 
 
 def main() -> None:
-    """Train one stage as its configuration file says."""
-    parser = argparse.ArgumentParser(prog="python -m lcad_nodes.training", description=__doc__)
-    parser.add_argument("stage", choices=("compression", "diffusion"))
-    parser.add_argument("config", type=Path, help="a TOML file; see lcad_nodes/training/configs")
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lcad_nodes.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    for stage in ("compression", "diffusion"):
+        train = commands.add_parser(stage)
+        train.add_argument(
+            "config", type=Path, help="a TOML file as in lcad_nodes/training/configs"
+        )
+    ship = commands.add_parser("export")
+    ship.add_argument("checkpoint", type=Path)
+    ship.add_argument("out", type=Path)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if arguments.stage == "compression":
+    if arguments.command == "compression":
         path = compression.train(load_config(CompressionConfig, arguments.config))
-    else:
+    elif arguments.command == "diffusion":
         path = diffusion.train(load_config(DiffusionConfig, arguments.config))
+    else:
+        path = export(arguments.checkpoint, arguments.out)
     logging.getLogger(__name__).info("wrote %s", path)
 
 

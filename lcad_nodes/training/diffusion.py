@@ -52,7 +52,7 @@ class EncodedBatch:
 class FrozenEncoders:
     """Stage 1's networks and the tokenizer: pictures and texts in, what the UNet needs out."""
 
-    def __init__(self, parts: CheckpointParts, tokenizer: Path, device: torch.device) -> None:
+    def __init__(self, parts: CheckpointParts, tokenizer: Path, accelerator: Accelerator) -> None:
         if not parts.vae or not parts.encoder:
             raise LayoutError(
                 "stage 2 starts from a checkpoint with an autoencoder and a luminance encoder "
@@ -61,14 +61,16 @@ class FrozenEncoders:
         self.vae = load_vae(parts.vae).requires_grad_(False)
         self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).requires_grad_(False)
         for network in (self.vae, self.encoder):
-            nn.Module.to(network, device)
+            nn.Module.to(network, accelerator.device)
+        self.accelerator = accelerator
         self.tokenizer = CLIPTokenizer.from_pretrained(tokenizer)
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> EncodedBatch:
         """Encode a batch; the latent is the posterior's mean."""
-        hint = network_input(lightness(batch.images))
-        latents = self.vae.encode(2 * batch.images - 1).latent_dist.mean  # pyright: ignore
+        with self.accelerator.autocast():
+            luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
+            posterior = self.vae.encode(2 * batch.images - 1).latent_dist  # pyright: ignore
         tokens = self.tokenizer(
             batch.texts,
             padding="max_length",
@@ -76,11 +78,8 @@ class FrozenEncoders:
             max_length=TOKENS,
             return_tensors="pt",
         )["input_ids"]
-        return EncodedBatch(
-            latents * SCALE_FACTOR,
-            self.encoder(hint)[-1],
-            tokens.to(latents.device),  # pyright: ignore
-        )
+        latents = posterior.mean.float() * SCALE_FACTOR
+        return EncodedBatch(latents, luminance, tokens.to(latents.device))  # pyright: ignore
 
 
 class Diffusion(nn.Module):
@@ -130,8 +129,8 @@ class Pool:
     draws from it are functions of the step, so training can go on from any step.
     """
 
-    def __init__(self, config: DiffusionConfig, encode: FrozenEncoders, at: Accelerator) -> None:
-        self.config, self.encode, self.accelerator = config, encode, at
+    def __init__(self, config: DiffusionConfig, encode: FrozenEncoders) -> None:
+        self.config, self.encode, self.accelerator = config, encode, encode.accelerator
 
     def batches(self, first: int) -> Iterator[EncodedBatch]:
         """Yield batches from step `first` on; fills the window before the first."""
@@ -169,5 +168,5 @@ def train(config: DiffusionConfig) -> Path:
     """Train stage 2 and return the path of the complete checkpoint."""
     parts = checkpoint.split(load_file(config.start))
     fit = Fit(Diffusion(config, parts), config.fit, "diffusion")
-    encode = FrozenEncoders(parts, Path(config.tokenizer), fit.accelerator.device)
-    return fit.run(Pool(config, encode, fit.accelerator).batches)
+    encode = FrozenEncoders(parts, Path(config.tokenizer), fit.accelerator)
+    return fit.run(Pool(config, encode).batches)
