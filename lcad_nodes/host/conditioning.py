@@ -45,11 +45,6 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
     Raises:
         ConditioningError: if there is none, or its channels, size or batch do not fit.
     """
-    if channels == 0:
-        raise ConditioningError(
-            "the model does not read a photo's luminance: load one that does with 'Load L-CAD "
-            "Checkpoint' or 'Load L-CAD UNet'"
-        )
     if luminance is None:
         raise ConditioningError(
             "this model reads the photo's luminance, but the conditioning carries none: put "
@@ -68,6 +63,23 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
     if latent.shape[0] % luminance.shape[0]:
         raise ConditioningError(
             f"{latent.shape[0]} latents cannot be shared out among {luminance.shape[0]} photos"
+        )
+
+
+def check_prompt(context: Tensor, width: int) -> None:
+    """Compare an encoded prompt with the model.
+
+    Args:
+        context: B x tokens x width.
+        width: what the model's cross-attention reads.
+
+    Raises:
+        ConditioningError: if the prompt is of another width.
+    """
+    if context.shape[2] != width:
+        raise ConditioningError(
+            f"the prompt's encoding is {context.shape[2]} wide, but the model reads {width}: use "
+            "the text encoder of the model's checkpoint, or of its base model"
         )
 
 

@@ -45,7 +45,7 @@ def decode(vae: comfy.sd.VAE, latent: Tensor, luminance: Luminance, lightness: L
         photo = slice(number % luminance.photos, number % luminance.photos + 1)
         features = [feature[photo] for feature in luminance.features]
         with add_luminance(_decoder(vae), features, _fitting):
-            decoded = vae.decode(latent[number : number + 1]).movedim(-1, 1)
+            decoded = vae.decode(latent[number : number + 1]).movedim(-1, 1).float()
         picture = luminance.geometry.restore(decoded)
         if lightness == "input":
             picture = lock_lightness(picture, luminance.lightness[photo])

@@ -17,6 +17,7 @@ from torch import Tensor, cat
 from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
 from .conditioning import GEOMETRY_KEY, ConditioningError
 from .instances import INSTANCES_KEY, Instances
+from .loading import extra_channels
 
 Mode = Literal["fast", "reference"]
 KEY = "lcad_guidance"
@@ -98,7 +99,11 @@ def guide_attention(model: ModelPatcher, guidance: Guidance) -> ModelPatcher:
     """Give a model guidance; the model itself stays as it is.
 
     Works with any sampler. A model that has guidance gets this one instead.
+
+    Raises:
+        ConditioningError: if the model is not luminance-conditioned.
     """
+    extra_channels(model)
     guided = model.clone()
     wrappers = {
         WrappersMP.OUTER_SAMPLE: SamplePreparation(guidance),
@@ -227,7 +232,7 @@ class GuidedAttention:
         if current.phase == "second":
             return attend(current.kept.pop(layer), v)
         logits = attention_logits(q, k, options["n_heads"])
-        masks = masks_on_grid(chunk.masks, options["activations_shape"][2:])
+        masks = masks_on_grid(chunk.masks.to(q.device), options["activations_shape"][2:])
         guided = self._step(logits, masks, chunk.prompt_tokens)
         if current.phase == "first":
             current.kept[layer] = guided

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ..model.checkpoint import PREFIXES, LayoutError, StateDict, count_modules, split
 from ..model.luminance import LuminanceEncoder
-from .conditioning import check_luminance
+from .conditioning import ConditioningError, check_luminance, check_prompt
 
 HEADS = 8
 """Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
@@ -50,12 +50,14 @@ class Checkpoint(NamedTuple):
 
 
 class LuminanceModel(BaseModel):
-    """The host's SD 1.x model, refusing conditioning without the photo's luminance."""
+    """The host's SD 1.x model, refusing conditioning that is not for it."""
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
-        """Check the luminance, then prepare the conditioning as the host does."""
-        extra_channels = self.model_config.unet_config["in_channels"] - LATENT_CHANNELS
-        check_luminance(kwargs.get("noise_concat"), extra_channels, kwargs["noise"])
+        """Check luminance and prompt, then prepare the conditioning as the host does."""
+        config = self.model_config.unet_config
+        channels = config["in_channels"] - LATENT_CHANNELS
+        check_luminance(kwargs.get("noise_concat"), channels, kwargs["noise"])
+        check_prompt(kwargs["cross_attn"], config["context_dim"])
         return super().extra_conds(**kwargs)
 
 
@@ -124,9 +126,19 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
 
 
 def extra_channels(model: ModelPatcher) -> int:
-    """Count the input channels of a model's UNet beside the latent's four."""
+    """Count the channels of luminance that a model's UNet reads beside the latent's four.
+
+    Raises:
+        ConditioningError: if it reads none.
+    """
     config = model.model.model_config.unet_config
-    return config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
+    channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
+    if "context_dim" not in config or channels <= 0:
+        raise ConditioningError(
+            "the model does not read a photo's luminance: load one that does with 'Load L-CAD "
+            "Checkpoint' or 'Load L-CAD UNet'"
+        )
+    return channels
 
 
 def _read(path: str) -> StateDict:

@@ -9,7 +9,7 @@ from comfy_api.latest import io
 
 from ..host.decoding import Lightness, decode
 from ..host.luminance import Luminance
-from .types import CATEGORY, LCADLuminance, to_image
+from .types import CATEGORY, LCADLuminance, require, to_image
 
 
 class Decode(io.ComfyNode):
@@ -50,4 +50,5 @@ class Decode(io.ComfyNode):
         lightness: Lightness,
     ) -> io.NodeOutput:
         """Decode."""
+        require(vae, "vae", "'Load VAE' with the VAE that the checkpoint was trained with")
         return io.NodeOutput(to_image(decode(vae, latent["samples"], luminance, lightness)))

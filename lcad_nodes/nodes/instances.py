@@ -10,7 +10,7 @@ from ..host.guidance import Guidance, Mode, guide_attention
 from ..host.instances import Instances, encode_instances
 from ..model.guidance import Reduction
 from .preview import draw_instances
-from .types import CATEGORY, InputError, LCADInstances
+from .types import CATEGORY, InputError, LCADInstances, require
 
 MAX_MASKS = 50
 STRENGTH = io.Float.Input(
@@ -89,6 +89,7 @@ class InstancesNode(io.ComfyNode):
         cls, clip: io.Clip.Type, text: str, phrases: str, masks: io.Autogrow.Type
     ) -> io.NodeOutput:
         """Encode, and show which words go with which mask."""
+        require(clip, "clip", "'Load CLIP' with the text encoder of its base model")
         single = [mask for batch in masks.values() for mask in _single_masks(batch)]
         positive, instances = encode_instances(clip, text, phrases, single)
         return io.NodeOutput(

@@ -40,6 +40,16 @@ def from_image(image: Tensor, name: str = "image") -> Tensor:
     return image.movedim(-1, 1).float().clamp(0, 1)
 
 
+def require(value: object, name: str, instead: str) -> None:
+    """Refuse what a checkpoint without that part has put out.
+
+    Raises:
+        InputError: if it is None.
+    """
+    if value is None:
+        raise InputError(f"{name} is empty: the checkpoint holds none. Connect {instead}.")
+
+
 def to_image(pictures: Tensor) -> Tensor:
     """Take Bx3xHxW to the host's IMAGE, BxHxWx3."""
     return pictures.movedim(1, -1)

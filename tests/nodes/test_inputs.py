@@ -178,6 +178,25 @@ def test_a_model_without_luminance(pack: Pack) -> None:
     plain.model = type("Plain", (), {"model_config": type("C", (), {"unet_config": {}})})()
     with pytest.raises(ConditioningError, match="does not read a photo's luminance"):
         pack.sample(pack.luminance(photo()), model=plain)
+    masks = {"mask_0": torch.ones(1, 64, 64)}
+    instances = InstancesNode.execute(pack.clip, "a cup", "", masks).args[1]
+    with pytest.raises(ConditioningError, match="does not read a photo's luminance"):
+        GuideAttention.execute(plain, instances, 1.0, 0.0, 1.0, "fast", "sum")
+
+
+def test_a_prompt_from_another_text_encoder(pack: Pack) -> None:
+    wide = [[torch.zeros(1, 77, 768), {}]]
+    with pytest.raises(ConditioningError, match=r"768 wide, but the model reads 64"):
+        pack.sample(pack.luminance(photo()), positive=wide)
+
+
+def test_parts_that_the_checkpoint_does_not_hold(pack: Pack) -> None:
+    nothing: Any = None
+    with pytest.raises(InputError, match=r"clip is empty.*'Load CLIP'"):
+        InstancesNode.execute(nothing, "a cup", "", {"mask_0": torch.ones(1, 8, 8)})
+    latent = {"samples": torch.zeros(1, 4, 8, 8)}
+    with pytest.raises(InputError, match=r"vae is empty.*'Load VAE'"):
+        Decode.execute(nothing, latent, pack.luminance(photo()), "input")
 
 
 def test_luminance_from_the_encoder_of_another_checkpoint(pack: Pack) -> None:
