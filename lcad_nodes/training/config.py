@@ -98,6 +98,9 @@ class DiffusionConfig:
         text: widths of a text encoder that starts from nothing.
         pool: encoded scenes kept for reuse; 0: every scene is used once.
         fresh: new scenes a step, where there is a pool.
+        largest_weight: a noise level's loss is multiplied by 1/SNR, clipped to 1 ... this; 1 is the
+            published loss. Plain colors survive in all but the noisiest latents, so from nothing
+            the text is learned where the unweighted loss hardly looks.
     """
 
     data: DataConfig
@@ -108,6 +111,7 @@ class DiffusionConfig:
     text: TextConfig = field(default_factory=TextConfig)
     pool: int = 0
     fresh: int = 4
+    largest_weight: float = 1.0
 
 
 def load_config(kind: type[T], path: Path) -> T:

@@ -10,7 +10,6 @@ from diffusers.models.attention_processor import AttnProcessor
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import mse_loss
 from transformers import CLIPTokenizer
 
 from ..color.lab import lightness
@@ -100,15 +99,19 @@ class Diffusion(nn.Module):
             beta_schedule="scaled_linear",
         )
         self.frozen = parts
+        self.largest_weight = config.largest_weight
 
     def forward(self, batch: EncodedBatch) -> tuple[Tensor, Figures]:
-        """Compute L_lat, the error of the predicted noise (equation 5)."""
+        """Compute L_lat, the error of the predicted noise (equation 5), weighted by noise level."""
         noise = torch.randn_like(batch.latents)
         t = torch.randint(0, 1000, (len(noise),), device=noise.device)
         noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore
         context = self.text(batch.tokens).last_hidden_state
         predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample
-        return mse_loss(predicted.float(), noise), {}
+        errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+        alphas: Tensor = self.schedule.alphas_cumprod.to(t.device)[t]
+        weights = ((1 - alphas) / alphas).clamp(1, self.largest_weight)
+        return (weights * errors).mean(), {"unweighted": errors.detach().mean()}
 
     def checkpoint(self) -> StateDict:
         """Return the tensors of all networks in the checkpoint's layout."""

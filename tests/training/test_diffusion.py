@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import LayoutError, split
 from lcad_nodes.training.config import DataConfig, DiffusionConfig, FitConfig
-from lcad_nodes.training.diffusion import train
+from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.networks import TextConfig, UNetConfig
 
 
@@ -71,6 +71,20 @@ def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig
     resumed = train(replace(from_nothing, fit=other))
     a, b = load_file(whole), load_file(resumed)
     assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+
+
+@torch.no_grad()
+def test_the_published_loss_is_unweighted_and_more_weight_goes_to_more_noise(
+    from_nothing: DiffusionConfig,
+) -> None:
+    parts = split(load_file(from_nothing.start))
+    batch = EncodedBatch(
+        torch.randn(4, 4, 8, 8), torch.randn(4, 128, 8, 8), torch.zeros(4, 77, dtype=torch.long)
+    )
+    loss, figures = Diffusion(from_nothing, parts)(batch)
+    assert loss == figures["unweighted"]
+    loss, figures = Diffusion(replace(from_nothing, largest_weight=30.0), parts)(batch)
+    assert figures["unweighted"] < loss < 30 * figures["unweighted"]
 
 
 def test_a_checkpoint_without_an_autoencoder_is_refused(
