@@ -30,6 +30,11 @@ def golden_state_dict(seed: int) -> dict[str, Tensor]:
 
 def text_encoder_state_dict(seed: int, width: int, layers: int) -> dict[str, Tensor]:
     """Make a CLIP text encoder for the golden checkpoint, by the same rule."""
+    return weights_by_name(seed, text_encoder_shapes(width, layers))
+
+
+def text_encoder_shapes(width: int, layers: int) -> dict[str, list[int]]:
+    """Name a CLIP text encoder's tensors as checkpoints do, with their shapes."""
     model = "cond_stage_model.transformer.text_model"
     shapes = {
         f"{model}.embeddings.token_embedding.weight": [49408, width],
@@ -46,7 +51,7 @@ def text_encoder_state_dict(seed: int, width: int, layers: int) -> dict[str, Ten
             shapes[f"{prefix}.{name}.bias"] = [shape[0]]
     for name in norms:
         shapes |= {f"{name}.weight": [width], f"{name}.bias": [width]}
-    return weights_by_name(seed, shapes)
+    return shapes
 
 
 def weights_by_name(seed: int, shapes: dict[str, list[int]]) -> dict[str, Tensor]:

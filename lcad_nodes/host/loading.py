@@ -20,7 +20,14 @@ from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError
 from torch import Tensor
 
-from ..model.checkpoint import PREFIXES, LayoutError, StateDict, count_modules, split
+from ..model.checkpoint import (
+    PREFIXES,
+    LayoutError,
+    StateDict,
+    count_modules,
+    split,
+    unet_from_diffusers,
+)
 from ..model.luminance import LuminanceEncoder
 from .conditioning import ConditioningError, check_luminance, check_prompt
 
@@ -111,7 +118,12 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
 
 
 def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
-    """Load a luminance-conditioned UNet alone, from its own file or from a whole checkpoint.
+    """Load a luminance-conditioned UNet alone.
+
+    Args:
+        path: a whole checkpoint, or a UNet by itself, in Stable Diffusion's names with or without
+            their prefix, or in diffusers'.
+        disable_dynamic: see `load_checkpoint`.
 
     Raises:
         CheckpointError: if the file holds no such UNet.
@@ -119,6 +131,8 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     state_dict = _read(path)
     name = Path(path).name
     unet = split(state_dict).unet or state_dict
+    if "conv_in.weight" in unet:
+        unet = _from_diffusers(unet, name)
     _check_extended(unet, name)
     model = _build_model(unet, name, disable_dynamic)
     model.cached_patcher_init = (load_unet, (path,))
@@ -157,6 +171,13 @@ def _read(path: str) -> StateDict:
     return tensors
 
 
+def _from_diffusers(unet: StateDict, name: str) -> StateDict:
+    try:
+        return unet_from_diffusers(unet)
+    except LayoutError as error:
+        raise CheckpointError(f"{name}: {error}") from error
+
+
 def _check_extended(unet: Mapping[str, Tensor], name: str) -> None:
     weight = unet.get("input_blocks.0.0.weight")
     if weight is None:
@@ -190,7 +211,10 @@ def _build_model(unet: StateDict, name: str, disable_dynamic: bool) -> ModelPatc
     )
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, types))
     initial_device = management.unet_inital_load_device(parameters, dtype)
-    model = config.get_model(unet, device=initial_device)
+    # On the CPU the file's mapped pages become the weights, instead of being copied into them.
+    assign = initial_device.type == "cpu"
+    model = config.get_model(unet, device=torch.device("meta") if assign else initial_device)
+    model.device = initial_device
     _check_fit(model.diffusion_model.state_dict(), unet, f"the UNet of {name}")
     patcher_class = (
         comfy.model_patcher.ModelPatcher
@@ -198,7 +222,9 @@ def _build_model(unet: StateDict, name: str, disable_dynamic: bool) -> ModelPatc
         else comfy.model_patcher.CoreModelPatcher
     )
     patcher = patcher_class(model, device, management.unet_offload_device())
-    model.load_model_weights(dict(unet), assign=patcher.is_dynamic())
+    if assign and not patcher.is_dynamic():  # dynamic memory converts weights as it moves them
+        unet = {key: weight.to(dtype) for key, weight in unet.items()}
+    model.load_model_weights(dict(unet), assign=assign)
     return patcher
 
 

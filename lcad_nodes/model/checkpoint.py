@@ -36,12 +36,20 @@ PREFIXES = {
 """Where each part's tensors are; the luminance encoder lies inside the VAE, so it goes first."""
 
 
+TRAINING_ONLY = "first_stage_model.loss."
+"""Where a checkpoint may hold the networks that its autoencoder was judged by in training."""
+
+
 def split(state_dict: Mapping[str, Tensor]) -> CheckpointParts:
-    """Sort a checkpoint's tensors into its networks; schedule buffers and the like are dropped."""
+    """Sort a checkpoint's tensors into its networks.
+
+    What a published file holds beside them is dropped: schedule buffers, the averaged UNet
+    (`model_ema.*`) and the networks of the training losses.
+    """
     parts: dict[str, StateDict] = {part: {} for part in PREFIXES}
     for name, tensor in state_dict.items():
         for part, prefix in PREFIXES.items():
-            if name.startswith(prefix):
+            if name.startswith(prefix) and not name.startswith(TRAINING_ONLY):
                 parts[part][name.removeprefix(prefix)] = tensor
                 break
     return CheckpointParts(**parts)

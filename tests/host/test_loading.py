@@ -16,7 +16,9 @@ from lcad_nodes.model.checkpoint import (
     PREFIXES,
     CheckpointParts,
     join,
+    split,
     unet_from_diffusers,
+    unet_to_diffusers,
     vae_from_diffusers,
 )
 from lcad_nodes.model.luminance import LuminanceEncoder, LuminanceEncoderConfig
@@ -112,13 +114,29 @@ def test_a_missing_part_is_named(
     assert (loaded.clip is None, loaded.vae is None) == (part == "text", part == "vae")
 
 
-@pytest.mark.parametrize("prefix", [PREFIXES["unet"], ""])
-def test_a_unet_alone_loads_with_and_without_its_prefix(
-    tmp_path: Path, tensors: dict[str, Tensor], prefix: str
+@pytest.mark.parametrize("layout", ["published", "without prefix", "diffusers"])
+def test_a_unet_alone_loads_in_every_layout(
+    tmp_path: Path, tensors: dict[str, Tensor], layout: str
 ) -> None:
-    own = PREFIXES["unet"]
-    unet = {prefix + k.removeprefix(own): v for k, v in tensors.items() if k.startswith(own)}
-    assert extra_channels(load_unet(write(tmp_path / "unet.safetensors", unet))) == 128
+    unet = split(tensors).unet
+    files = {
+        "published": {PREFIXES["unet"] + name: weight for name, weight in unet.items()},
+        "without prefix": unet,
+        "diffusers": unet_to_diffusers(unet),
+    }
+    model = load_unet(write(tmp_path / "unet.safetensors", files[layout]))
+    found = model.model.diffusion_model.state_dict()
+    assert found.keys() == unet.keys()
+    assert all(torch.equal(found[name], weight) for name, weight in unet.items())
+
+
+def test_a_diffusers_unet_of_another_kind_is_named(
+    tmp_path: Path, tensors: dict[str, Tensor]
+) -> None:
+    unet = unet_to_diffusers(split(tensors).unet)
+    unet["add_embedding.linear_1.weight"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match=r"xl.safetensors: .*add_embedding.linear_1.weight"):
+        load_unet(write(tmp_path / "xl.safetensors", unet))
 
 
 class Code:

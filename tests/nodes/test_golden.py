@@ -1,5 +1,7 @@
 """The nodes against the golden tensors: float32, CPU, the real host."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import comfy.samplers
@@ -8,6 +10,7 @@ import pytest
 import torch
 from comfy_extras.nodes_custom_sampler import SamplerCustomAdvanced
 from golden_weights import Golden, relative_error
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcad_nodes.color.lab import gray
@@ -129,3 +132,27 @@ def test_decoded_picture(loaded: Loaded, golden: Golden) -> None:
     assert relative_error(network_output[0], expected) <= 1e-4
     shown = to_image((expected.clamp(-1, 1) + 1) / 2)
     assert relative_error(picture, shown) <= 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "limit"), [(torch.float16, 0.005), (torch.bfloat16, 0.03)])
+def test_files_in_half_precision(
+    golden: Golden, tmp_path: Path, dtype: torch.dtype, limit: float
+) -> None:
+    """Measured: 0.0029 in float16, 0.021 in bfloat16, all of it from rounding the weights."""
+    path = tmp_path / f"{str(dtype).removeprefix('torch.')}.safetensors"
+    save_file({k: v.to(dtype) for k, v in load_file(golden.checkpoint).items()}, path)
+    loaded = Loaded(replace(golden, checkpoint=path))
+    model = GuideAttention.execute(
+        loaded.model, loaded.instances, 1.0, 0.0, 1.0, "reference", "sum"
+    ).args[0]
+    for name, found in (
+        ("ddim", loaded.sample(loaded.model, golden)),
+        ("guided.sum.1", loaded.sample(model, golden)),
+    ):
+        assert found.isfinite().all()
+        assert relative_error(found, golden.tensors[name]) <= limit
+    latent = {"samples": golden.tensors["ddim"] / SCALE}
+    picture = Decode.execute(loaded.vae, latent, loaded.luminance, "decoder").args[0]
+    shown = to_image((golden.tensors["decoded"].clamp(-1, 1) + 1) / 2)
+    assert relative_error(picture, shown) <= limit
