@@ -1,5 +1,6 @@
 """A description with its objects: phrases found in the encoded prompt, each with a mask."""
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 from torch import Tensor
 
-from ..model.phrases import PhraseError, Token, find_phrases, split_phrases
+from ..model.phrases import PhraseError, Token, as_quoted, find_phrases, split_phrases
 from .conditioning import Conditioning
 
 INSTANCES_KEY = "lcad_instances"
@@ -67,9 +68,9 @@ def encode_instances(
         MaskError: if the masks are not as many as the phrases, or a mask is empty.
     """
     plain = without_weights(text)
-    names = split_phrases(without_weights(phrases), plain)
+    names = [as_quoted(name, plain) for name in split_phrases(without_weights(phrases), plain)]
     check_masks(names, masks)
-    ids = [[token.id for token in prompt_tokens(clip, name)] for name in names]
+    ids = [[token.id for token in prompt_tokens(clip, name, is_plain=True)] for name in names]
     spans = find_phrases(plain, prompt_tokens(clip, text), names, ids)
     instances = Instances(tuple(map(Instance, names, spans, masks)))
     conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
@@ -82,18 +83,27 @@ def remember(conditioning: Conditioning, instances: Instances) -> Conditioning:
 
 
 def without_weights(text: str) -> str:
-    """Take prompt weights out of a text, as the host does before it tokenizes."""
+    """Take prompt weights out of a text, as the host does before it tokenizes.
+
+    A word ends where a weight begins or ends: of "chair(s)" the host makes two words.
+    """
     segments = token_weights(escape_important(text), 1.0)
-    return unescape_important("".join(segment for segment, _ in segments))
+    joined = unescape_important(" ".join(segment for segment, _ in segments))
+    return re.sub("[ \t]+", " ", joined).strip()
 
 
-def prompt_tokens(clip: comfy.sd.CLIP, text: str) -> list[Token]:
+def prompt_tokens(clip: comfy.sd.CLIP, text: str, is_plain: bool = False) -> list[Token]:
     """List a text's own tokens with their positions in the encoded prompt.
+
+    Args:
+        clip: an SD 1.x text encoder.
+        text: any text.
+        is_plain: parentheses are themselves, not prompt weights.
 
     Raises:
         PhraseError: if the text encoder is not one of Stable Diffusion 1.x.
     """
-    encoders = clip.tokenize(text, return_word_ids=True)
+    encoders = clip.tokenize(text, return_word_ids=True, disable_weights=is_plain)
     if list(encoders) != ["l"]:
         raise PhraseError(
             f"the text encoder is not one of Stable Diffusion 1.x: it reads {list(encoders)}, "

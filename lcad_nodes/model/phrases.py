@@ -8,6 +8,8 @@ from difflib import SequenceMatcher
 
 COMMAS = re.compile("[,\u060c\u3001\uff0c]")
 """The Latin, Arabic, ideographic and full-width comma."""
+CONTRACTION = re.compile("'(s|t|re|ve|m|ll|d)", re.IGNORECASE)
+"""What CLIP's tokenizer takes together: the quoted 'the car' begins with the token "'t"."""
 
 
 class PhraseError(ValueError):
@@ -46,6 +48,18 @@ def trim(phrase: str) -> str:
     return phrase[inside[0] : inside[-1] + 1] if inside else phrase.strip()
 
 
+def as_quoted(phrase: str, text: str) -> str:
+    """Put back an apostrophe before a phrase that the tokenizer takes together with it.
+
+    Args:
+        phrase: a phrase as `trim` leaves it.
+        text: the description; where it quotes the phrase, the apostrophe is part of the phrase.
+    """
+    quoted = f"'{phrase}"
+    opening = re.compile(rf"(?<!\w){re.escape(quoted)}", re.IGNORECASE)
+    return quoted if CONTRACTION.match(quoted) and opening.search(text) else phrase
+
+
 def find_phrases(
     text: str,
     tokens: Sequence[Token],
@@ -54,8 +68,8 @@ def find_phrases(
 ) -> list[tuple[int, ...]]:
     """Find every phrase's tokens among the text's, no token in two phrases.
 
-    Longer phrases choose first, so that "a man" is not found inside "a man on a horse" where it
-    also stands alone; of equal phrases the n-th gets the n-th occurrence.
+    Phrases with the fewest occurrences choose first, so that "a man" is not found inside "a man on
+    a horse" where it also stands alone; of equal phrases the n-th gets the n-th occurrence.
 
     Args:
         text: the description, for the message.
@@ -67,28 +81,38 @@ def find_phrases(
         For every phrase the indices of its tokens in the encoded prompt.
 
     Raises:
-        PhraseError: if a phrase is not there, or is named more often than it is there.
+        PhraseError: if a phrase is not there, is named more often than it is there, or is none.
     """
     ids = [token.id for token in tokens]
+    starts = [_occurrences(ids, list(wanted)) for wanted in phrase_ids]
     free = [True] * len(tokens)
     found: dict[int, tuple[int, ...]] = {}
-    for number in sorted(range(len(phrases)), key=lambda i: -len(phrase_ids[i])):
-        wanted = list(phrase_ids[number])
-        starts = [i for i in range(len(ids)) if wanted and ids[i : i + len(wanted)] == wanted]
-        open_starts = [i for i in starts if all(free[i : i + len(wanted)])]
+    for number in sorted(range(len(phrases)), key=lambda i: len(starts[i])):
+        length = len(phrase_ids[number])
+        open_starts = [i for i in starts[number] if all(free[i : i + length])]
         if not open_starts:
-            raise _missing(text, phrases[number], len(starts))
-        span = slice(open_starts[0], open_starts[0] + len(wanted))
-        free[span] = [False] * len(wanted)
+            raise _missing(text, phrases[number], length, len(starts[number]))
+        span = slice(open_starts[0], open_starts[0] + length)
+        free[span] = [False] * length
         found[number] = tuple(token.index for token in tokens[span])
     return [found[number] for number in range(len(phrases))]
 
 
-def _missing(text: str, phrase: str, occurrences: int) -> PhraseError:
+def _occurrences(ids: list[Hashable], wanted: list[Hashable]) -> list[int]:
+    length = len(wanted)
+    return [i for i in range(len(ids)) if length and ids[i : i + length] == wanted]
+
+
+def _missing(text: str, phrase: str, length: int, occurrences: int) -> PhraseError:
+    if not length:
+        return PhraseError(
+            f"the phrase '{phrase}' holds nothing that the text encoder knows: it needs words, or "
+            "an embedding that is in the embeddings folder"
+        )
     if occurrences:
         return PhraseError(
-            f"the phrase '{phrase}' is named more often than it stands in the text by itself "
-            f"({occurrences} times): '{text}'"
+            f"the phrase '{phrase}' is named more often than it stands in the text by itself, "
+            f"outside of the other phrases: '{text}'"
         )
     return PhraseError(
         f"the phrase '{phrase}' is not in the text '{text}'; the nearest there is "

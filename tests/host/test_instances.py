@@ -101,7 +101,11 @@ def test_the_conditioning_remembers_its_instances(clip: comfy.sd.CLIP) -> None:
 
 
 def test_weights_are_taken_out_and_escaped_parentheses_stay() -> None:
-    assert without_weights(r"((a) cup:1.2), \(b\)") == "a cup, (b)"
+    assert without_weights(r"((a) cup:1.2), \(b\)") == "a cup , (b)"
+
+
+def test_a_word_ends_where_the_host_ends_it_at_a_weight() -> None:
+    assert without_weights("two chair(s) of (black:1.2)wood") == "two chair s of black wood"
 
 
 def test_masks_must_be_as_many_as_phrases(clip: comfy.sd.CLIP) -> None:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from lcad_nodes.model.phrases import (
     PhraseError,
     Token,
+    as_quoted,
     find_phrases,
     nearest,
     split_phrases,
@@ -40,8 +41,29 @@ def test_a_missing_phrase_is_an_error_with_the_text_and_the_nearest_words() -> N
 
 
 def test_a_phrase_named_too_often_is_an_error() -> None:
-    with pytest.raises(PhraseError, match=r"more often than it stands .*\(1 times\)"):
+    with pytest.raises(PhraseError, match=r"'a cup' is named more often than .* 'a cup , a hat'"):
         find("a cup , a hat", "a cup", "a cup")
+
+
+def test_a_phrase_that_only_one_place_is_left_for_gets_that_place() -> None:
+    text = "truck parked behind a truck"
+    assert find(text, "a truck", "truck") == [(4, 5), (1,)]
+    assert find(text, "truck", "truck parked behind") == [(5,), (1, 2, 3)]
+    assert find("the left of the wall", "of the", "the left", "wall") == [(3, 4), (1, 2), (5,)]
+    assert find("a cup on a red cup", "a red", "cup on", "a", "cup") == [(4, 5), (2, 3), (1,), (6,)]
+
+
+def test_a_phrase_without_tokens_is_an_error() -> None:
+    with pytest.raises(PhraseError, match="'' holds nothing that the text encoder knows"):
+        find("a cup", "")
+
+
+def test_an_apostrophe_stays_where_the_tokenizer_ties_it_to_the_word() -> None:
+    text = "'The car', 'blue cup'"
+    assert as_quoted("the car", text) == "'the car"
+    assert as_quoted("blue cup", text) == "blue cup"
+    assert as_quoted("the cup", text) == "the cup"
+    assert as_quoted("s", "the sky's blue") == "s"
 
 
 def test_phrases_are_lines_or_the_parts_of_the_text() -> None:
