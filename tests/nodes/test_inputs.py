@@ -117,6 +117,18 @@ def test_photos_of_a_batch_are_colorized_as_if_alone(pack: Pack) -> None:
     assert relative_error(both[1:], alone) < 1e-4
 
 
+def test_luminance_is_computed_once_a_photo_and_never_in_sampling(pack: Pack) -> None:
+    calls: list[int] = []
+    handle = pack.encoder.model.register_forward_hook(
+        lambda _module, inputs, _output: calls.append(inputs[0].shape[0])
+    )
+    luminance = pack.luminance(photo(photos=2))
+    pack.colorize(photo())
+    pack.sample(luminance)
+    handle.remove()
+    assert calls == [1, 1, 1]
+
+
 def test_one_photo_in_several_variations(pack: Pack) -> None:
     luminance = pack.luminance(photo())
     latent = {"samples": torch.randn(3, 4, 8, 8)}
