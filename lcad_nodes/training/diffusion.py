@@ -31,6 +31,7 @@ from .networks import (
     load_vae,
     text_from_transformers,
 )
+from .start import start_with_identity
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,11 @@ class Diffusion(nn.Module):
 
     def __init__(self, config: DiffusionConfig, parts: CheckpointParts) -> None:
         super().__init__()
-        self.unet = load_unet(parts.unet) if parts.unet else build_unet(config.unet)
+        if parts.unet:
+            self.unet = load_unet(parts.unet)
+        else:
+            self.unet = build_unet(config.unet)
+            start_with_identity(self.unet)
         if self.unet.conv_in.in_channels == 4:
             extend_first_convolution(self.unet, config.unet.gray_channels)
         # Explicit attention: on a CPU its backward pass takes a third of the fused one's time.

@@ -1,14 +1,16 @@
-"""A first guess for an autoencoder that starts from nothing: block means of the color.
+"""First guesses for networks that start from nothing.
 
-From random weights a small autoencoder takes an hour on a CPU to pass plain colors, since every
-group norm takes a picture's mean away. Here a few channels are set so that encoder and decoder
-pass the mean color of every 8x8 block from the first step on; all the others start at random.
+From random weights a small network takes an hour on a CPU to learn to pass plain colors through,
+since every group norm takes means away. Here a few channels are set so that the autoencoder passes
+the mean color of every 8x8 block, and the UNet its noisy latent, from the first step on; all other
+channels start at random.
 """
 
 from typing import Any, cast
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ..model.luminance import LuminanceEncoder
@@ -66,6 +68,38 @@ def start_with_block_means(vae: AutoencoderKL, encoder: LuminanceEncoder) -> Non
     half = vae.config["latent_channels"]
     before.weight[half:] = 0
     before.bias[half:] = LOG_VARIANCE
+
+
+@torch.no_grad()
+def start_with_identity(unet: UNet2DConditionModel) -> None:
+    """Let a fresh UNet predict that the whole latent is noise, which it nearly is at first.
+
+    Every latent channel x goes from the first convolution over the last skip connection to the
+    last convolution, beside -x: their group norm then has no mean to take away, and
+    silu(x) - silu(-x) is x.
+
+    Args:
+        unet: from `build_unet`, without attention on the first level.
+    """
+    network = cast(Any, unet)
+    last = network.up_blocks[-1].resnets[-1]
+    width = network.conv_in.out_channels
+    group = width // GROUPS
+    latent = torch.arange(network.conv_out.out_channels)
+    plus, minus = latent * group, latent * group + 1
+    reserved = torch.arange(len(latent) * group)
+    _silence(network.conv_in, reserved)
+    for sign, rows in ((1.0, plus), (-1.0, minus)):
+        _connect(network.conv_in, rows, rows, latent, sign * torch.eye(len(latent)))
+    _silence(last.conv2, reserved)
+    _silence(last.conv_shortcut, reserved)
+    last.conv_shortcut.weight[reserved, last.in_channels - width + reserved] = 1
+    network.conv_out.weight *= 0.1
+    network.conv_out.weight[:, reserved] = 0
+    scale = (2 / group) ** 0.5  # of the norm, where a group has channels beside the two
+    for sign, columns in ((scale, plus), (-scale, minus)):
+        network.conv_out.weight[latent, columns, 1, 1] = sign
+    nn.init.zeros_(network.conv_out.bias)
 
 
 def _silence(layer: Any, rows: Tensor) -> None:

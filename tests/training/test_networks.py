@@ -31,6 +31,7 @@ from lcad_nodes.training.networks import (
     load_vae,
     text_from_transformers,
 )
+from lcad_nodes.training.start import start_with_identity
 
 
 @pytest.fixture(scope="module")
@@ -114,3 +115,14 @@ def test_the_extended_convolution_starts_without_effect() -> None:
     before = unet.conv_in(latent)
     extend_first_convolution(unet, 32)
     assert torch.allclose(unet.conv_in(conditioned_input(latent, luminance)), before, atol=1e-6)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("widths", [(64, 96), (96, 64), (128, 64)])
+def test_a_unet_from_nothing_takes_the_whole_latent_for_noise(widths: tuple[int, ...]) -> None:
+    unet = build_unet(UNetConfig(widths, 1, (False, True), 64, 32))
+    start_with_identity(unet)
+    latent, luminance = torch.randn(2, 4, 16, 16), torch.randn(2, 32, 16, 16)
+    t, context = torch.tensor([999, 500]), torch.randn(2, 77, 64)
+    noise = unet(conditioned_input(latent, luminance), t, context).sample
+    assert relative_error(noise, latent) < 0.15
