@@ -4,13 +4,19 @@ import json
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
+from comfyui_server import Server, start
 from golden_weights import GOLDEN, Golden, golden_state_dict, text_encoder_state_dict
 from made_up_pictures import write_photos, write_stamps
 from safetensors.torch import load_file, save_file
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
 
+PICTURES = Path(__file__).parent / "pictures"
 COMFYUI = Path(os.environ.get("COMFYUI_DIR", Path(__file__).parent.parent / ".comfyui"))
 
 
@@ -60,3 +66,25 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
     write_photos(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def photo() -> Tensor:
+    """A gray photo of an odd size, 1x3x91x135 in [0, 1]: a disc on a slope of light."""
+    axes = torch.linspace(-1, 1, 91), torch.linspace(-1, 1, 135)
+    rows, columns = torch.meshgrid(*axes, indexing="ij")
+    gray = 0.5 + 0.3 * columns + 0.2 * (rows**2 + columns**2 < 0.3)
+    return (gray.clamp(0, 1) * 255).round().expand(1, 3, -1, -1) / 255
+
+
+@pytest.fixture(scope="session")
+def server(
+    tmp_path_factory: pytest.TempPathFactory, comfyui: Path, small_checkpoint: Path, photo: Tensor
+) -> Iterator[Server]:
+    """A running ComfyUI with the pack, `small_checkpoint`, `photo.png` and the pictures."""
+    base = tmp_path_factory.mktemp("comfyui")
+    to_pil_image(photo[0]).save(base / "photo.png")
+    with start(
+        comfyui, base, small_checkpoint, [base / "photo.png", *PICTURES.iterdir()]
+    ) as server:
+        yield server

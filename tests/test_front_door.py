@@ -1,146 +1,16 @@
 """The pack in a real ComfyUI server, used as its page uses it."""
 
-import io
 import json
-import shutil
-import socket
-import subprocess
-import sys
-import time
 import urllib.error
-import urllib.parse
-import urllib.request
-import uuid
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from PIL import Image
+from comfyui_server import Server, saved, until_end
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
-from websocket import WebSocket, create_connection
 
 from lcad_nodes.color.lab import lightness
 
-ROOT = Path(__file__).parent.parent
-START_SECONDS = 300
-STEP_SECONDS = 120
-
 pytestmark = pytest.mark.slow
-
-
-class Server:
-    """A running ComfyUI, and one client of it."""
-
-    def __init__(self, port: int) -> None:
-        self.address = f"127.0.0.1:{port}"
-        self.client = uuid.uuid4().hex
-
-    def request(self, path: str, content: Any = None) -> Any:
-        """GET, or POST where there is content; JSON both ways."""
-        data = None if content is None else json.dumps(content).encode()
-        with urllib.request.urlopen(f"http://{self.address}/{path}", data, STEP_SECONDS) as answer:
-            body = answer.read()
-        return json.loads(body) if body else None
-
-    def listen(self) -> WebSocket:
-        return create_connection(
-            f"ws://{self.address}/ws?clientId={self.client}", timeout=STEP_SECONDS
-        )
-
-    def post(self, workflow: dict[str, Any]) -> str:
-        return self.request("prompt", {"prompt": workflow, "client_id": self.client})["prompt_id"]
-
-    def run(self, workflow: dict[str, Any]) -> list[dict[str, Any]]:
-        """Run a workflow to its end, and return every event of it."""
-        connection = self.listen()
-        prompt = self.post(workflow)
-        events = list(until_end(connection, prompt))
-        connection.close()
-        return events
-
-    def picture(self, event: dict[str, Any]) -> Tensor:
-        """Fetch the picture that a SaveImage node has announced: 1x3xHxW in [0, 1]."""
-        query = urllib.parse.urlencode(event["data"]["output"]["images"][0])
-        with urllib.request.urlopen(f"http://{self.address}/view?{query}") as answer:
-            return as_tensor(Image.open(io.BytesIO(answer.read())))
-
-
-def as_tensor(image: Image.Image) -> Tensor:
-    return pil_to_tensor(image.convert("RGB"))[None] / 255
-
-
-def until_end(connection: WebSocket, prompt: str) -> Iterator[dict[str, Any]]:
-    """Yield a prompt's events up to the one that ends it."""
-    ends = {"execution_success", "execution_error", "execution_interrupted"}
-    while True:
-        message = connection.recv()
-        if not isinstance(message, str):
-            continue  # a preview picture
-        event = json.loads(message)
-        if event["data"].get("prompt_id") == prompt:
-            yield event
-            if event["type"] in ends:
-                return
-
-
-@pytest.fixture(scope="module")
-def photo() -> Tensor:
-    """A gray photo of an odd size: a disc on a slope of light."""
-    rows, columns = torch.meshgrid(
-        torch.linspace(-1, 1, 91), torch.linspace(-1, 1, 135), indexing="ij"
-    )
-    gray = 0.5 + 0.3 * columns + 0.2 * (rows**2 + columns**2 < 0.3)
-    return (gray.clamp(0, 1) * 255).round()[None, None].expand(1, 3, -1, -1) / 255
-
-
-@pytest.fixture(scope="module")
-def server(
-    tmp_path_factory: pytest.TempPathFactory, comfyui: Path, small_checkpoint: Path, photo: Tensor
-) -> Iterator[Server]:
-    base = tmp_path_factory.mktemp("comfyui")
-    pack = base / "custom_nodes" / "comfyui-lcad"
-    shutil.copytree(ROOT / "lcad_nodes", pack / "lcad_nodes")
-    shutil.copy(ROOT / "__init__.py", pack)
-    for folder in ("user", "input", "models/checkpoints"):
-        (base / folder).mkdir(parents=True)
-    (base / "models/checkpoints/small.safetensors").symlink_to(small_checkpoint)
-    to_pil_image(photo[0]).save(base / "input" / "photo.png")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    database = f"sqlite:///{base / 'user' / 'comfyui.db'}"
-    arguments = ["--cpu", "--base-directory", base, "--database-url", database]
-    arguments += ["--listen", "127.0.0.1", "--port", port]
-    log = base / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "main.py", *map(str, arguments)],
-            cwd=comfyui,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        server = Server(port)
-        wait_for(server, process, log)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def wait_for(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            server.request("system_stats")
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.5)
-        else:
-            return
-    pytest.fail(f"the server did not start:\n{log.read_text()[-5000:]}")
 
 
 def one_node(**changes: Any) -> dict[str, Any]:
@@ -211,12 +81,6 @@ def every_node(**instances: Any) -> dict[str, Any]:
         "save": ("SaveImage", {"images": ["decode", 0], "filename_prefix": "result"}),
     }
     return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
-
-
-def saved(events: list[dict[str, Any]]) -> dict[str, Any]:
-    assert events[-1]["type"] == "execution_success", events[-1]
-    (event,) = [e for e in events if e["type"] == "executed" and e["data"]["node"] == "save"]
-    return event
 
 
 @pytest.mark.parametrize("workflow", [one_node(), every_node()])
