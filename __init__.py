@@ -9,11 +9,13 @@ WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
 
 
 class LCADExtension(ComfyExtension):
-    """The pack's nodes, and the folder of the model that comes with it."""
+    """The pack's nodes, and the folders of its models."""
 
     async def on_load(self) -> None:
-        """List the shipped model beside the user's own checkpoints."""
+        """List the shipped model beside the user's own, and patches where they are saved."""
         folder_paths.add_model_folder_path("checkpoints", str(WEIGHTS))
+        patches = Path(folder_paths.get_output_directory()) / "model_patches"
+        folder_paths.add_model_folder_path("model_patches", str(patches))
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """List the nodes."""

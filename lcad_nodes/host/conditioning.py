@@ -1,6 +1,6 @@
 """Luminance into the host's conditioning: extra input channels beside the noisy latent."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import comfy.model_management as management
@@ -81,6 +81,21 @@ def check_prompt(context: Tensor, width: int) -> None:
             f"the prompt's encoding is {context.shape[2]} wide, but the model reads {width}: use "
             "the text encoder of the model's checkpoint, or of its base model"
         )
+
+
+def check_inputs(conditioning: Mapping[str, Any], channels: int, width: int) -> None:
+    """Compare what the host gives a model's `extra_conds` with the model.
+
+    Args:
+        conditioning: the prompt with its values, and the latent as `noise`.
+        channels: see `check_luminance`.
+        width: see `check_prompt`.
+
+    Raises:
+        ConditioningError: if luminance or prompt does not fit.
+    """
+    check_luminance(conditioning.get("noise_concat"), channels, conditioning["noise"])
+    check_prompt(conditioning["cross_attn"], width)
 
 
 def _size(tensor: Tensor) -> str:

@@ -29,13 +29,15 @@ from ..model.checkpoint import (
     unet_from_diffusers,
 )
 from ..model.luminance import LuminanceEncoder
-from .conditioning import ConditioningError, check_luminance, check_prompt
+from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
+from .conditioning import ConditioningError, check_inputs
 
 HEADS = 8
 """Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
 TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
-LATENT_CHANNELS = 4
+PATCHED_CHANNELS = "lcad_channels"
+"""Where a model that a patch has extended carries how many channels of luminance it reads."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,9 +64,7 @@ class LuminanceModel(BaseModel):
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """Check luminance and prompt, then prepare the conditioning as the host does."""
         config = self.model_config.unet_config
-        channels = config["in_channels"] - LATENT_CHANNELS
-        check_luminance(kwargs.get("noise_concat"), channels, kwargs["noise"])
-        check_prompt(kwargs["cross_attn"], config["context_dim"])
+        check_inputs(kwargs, config["in_channels"] - LATENT_CHANNELS, config["context_dim"])
         return super().extra_conds(**kwargs)
 
 
@@ -93,7 +93,7 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
         CheckpointError: if the file is none, or holds no luminance-conditioned UNet, or no
             luminance encoder.
     """
-    parts = split(_read(path))
+    parts = split(read_tensors(path))
     name = Path(path).name
     if not parts.unet:
         raise CheckpointError(
@@ -113,7 +113,7 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
         model=model,
         clip=_build_clip(parts.text, name) if parts.text else _lacking(name, "text encoder"),
         vae=_build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE"),
-        encoder=_build_encoder(parts.encoder, name),
+        encoder=build_encoder(parts.encoder, name),
     )
 
 
@@ -128,7 +128,7 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     Raises:
         CheckpointError: if the file holds no such UNet.
     """
-    state_dict = _read(path)
+    state_dict = read_tensors(path)
     name = Path(path).name
     unet = split(state_dict).unet or state_dict
     if "conv_in.weight" in unet:
@@ -146,17 +146,23 @@ def extra_channels(model: ModelPatcher) -> int:
         ConditioningError: if it reads none.
     """
     config = model.model.model_config.unet_config
-    channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
+    channels = model.get_attachment(PATCHED_CHANNELS)
+    if channels is None:
+        channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
     if "context_dim" not in config or channels <= 0:
         raise ConditioningError(
             "the model does not read a photo's luminance: load one that does with 'Load L-CAD "
-            "Checkpoint' or 'Load L-CAD UNet'"
+            "Checkpoint' or 'Load L-CAD UNet', or teach it to with 'Apply L-CAD Patch'"
         )
     return channels
 
 
-def _read(path: str) -> StateDict:
-    """Read a file's tensors; nothing in the file is run."""
+def read_tensors(path: str) -> StateDict:
+    """Map a file's tensors; nothing in the file is run.
+
+    Raises:
+        CheckpointError: if the file cannot be read, or holds more than tensors.
+    """
     try:
         tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
     except UnpicklingError as error:
@@ -179,7 +185,7 @@ def _from_diffusers(unet: StateDict, name: str) -> StateDict:
 
 
 def _check_extended(unet: Mapping[str, Tensor], name: str) -> None:
-    weight = unet.get("input_blocks.0.0.weight")
+    weight = unet.get(FIRST_CONVOLUTION)
     if weight is None:
         raise CheckpointError(f"{name} is not a Stable Diffusion 1.x UNet: no 'input_blocks.0.0'")
     if weight.shape[1] <= LATENT_CHANNELS:
@@ -306,8 +312,12 @@ def _autoencoder_half(tensors: StateDict, levels: str, more_blocks: int) -> dict
     }
 
 
-def _build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
-    """Put the luminance encoder into a patcher, so that the host moves it like any other."""
+def build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
+    """Put the luminance encoder into a patcher, so that the host moves it like any other.
+
+    Raises:
+        CheckpointError: if the tensors are not those of a luminance encoder.
+    """
     try:
         encoder = LuminanceEncoder.from_state_dict(tensors, comfy.ops.disable_weight_init)
     except LayoutError as error:

@@ -7,6 +7,7 @@ from .decode import Decode
 from .encode import Condition, EncodeLuminance
 from .instances import GuideAttention, InstancesNode
 from .load import LoadCheckpoint, LoadUNet
+from .patch import ApplyPatch, ExtractPatch
 from .sample import ReferenceSchedule, Sample
 
 NODES: tuple[type[io.ComfyNode], ...] = (
@@ -20,4 +21,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ReferenceSchedule,
     Decode,
     Colorize,
+    ExtractPatch,
+    ApplyPatch,
 )

@@ -31,6 +31,8 @@ PUBLIC = {
         ["checkpoint", "image", "text", "seed", "steps", "cfg", "resolution"],
         ["IMAGE"],
     ),
+    "LCAD_ExtractPatch": (["original", "base", "filename_prefix"], []),
+    "LCAD_ApplyPatch": (["model", "patch_name", "strength"], ["MODEL", "LCAD_ENCODER"]),
 }
 SCHEMAS = {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in NODES)}
 

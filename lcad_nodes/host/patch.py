@@ -1,0 +1,141 @@
+"""Luminance for any SD 1.x model: a checkpoint's own additions as the host's weight patches."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import comfy.utils
+import folder_paths
+from comfy.model_base import BaseModel
+from comfy.model_patcher import ModelPatcher
+
+from ..model.checkpoint import CheckpointParts, StateDict, split
+from ..model.patch import (
+    FIRST_CONVOLUTION,
+    LATENT_CHANNELS,
+    PatchError,
+    from_file,
+    subtract,
+    to_file,
+)
+from .conditioning import check_inputs
+from .loading import PATCHED_CHANNELS, build_encoder, read_tensors
+
+FOLDER = "model_patches"
+"""The host's name for the folder of such files."""
+NETWORK = "diffusion_model."
+"""Where the UNet is in the host's model."""
+
+logger = logging.getLogger(__name__)
+
+
+def extract_patch(original: str, base: str, filename_prefix: str) -> Path:
+    """Write what a luminance-conditioned checkpoint adds to its base into the output folder.
+
+    Args:
+        original: path of the luminance-conditioned checkpoint.
+        base: path of the SD 1.x checkpoint that it was trained from.
+        filename_prefix: folder and beginning of the name, as in the host's own save nodes.
+
+    Returns:
+        The file's path.
+
+    Raises:
+        CheckpointError: if a file cannot be read.
+        PatchError: if the two do not go together.
+    """
+    ours, theirs = split(read_tensors(original)), split(read_tensors(base))
+    if not ours.encoder:
+        raise PatchError(f"{Path(original).name} holds no luminance encoder")
+    tensors = to_file(subtract(ours.unet, theirs.unet), ours.encoder)
+    _name_what_is_left_out(ours, theirs)
+    output = folder_paths.get_output_directory()
+    folder, name, counter, *_ = folder_paths.get_save_image_path(filename_prefix, output)
+    path = Path(folder) / f"{name}_{counter:05}_.safetensors"
+    comfy.utils.save_torch_file(tensors, str(path))
+    return path
+
+
+def _name_what_is_left_out(original: CheckpointParts, base: CheckpointParts) -> None:
+    for part, ours, theirs in (
+        ("VAE", original.vae, base.vae),
+        ("text encoder", original.text, base.text),
+    ):
+        same = all(name in theirs and weight.equal(theirs[name]) for name, weight in ours.items())
+        if not same:
+            logger.warning(
+                "the original's %s is not the base's, and a patch does not hold it: use the "
+                "original's own with a patched model",
+                part,
+            )
+
+
+def apply_patch(
+    model: ModelPatcher, path: str, strength: float
+) -> tuple[ModelPatcher, ModelPatcher]:
+    """Make an SD 1.x model luminance-conditioned; the model itself stays as it is.
+
+    Args:
+        model: any SD 1.x model, with LoRAs or other patches or without.
+        path: a file that `extract_patch` has written.
+        strength: factor of the differences; at 0 the model's output stays what it was.
+
+    Returns:
+        The luminance-conditioned model, and the luminance encoder.
+
+    Raises:
+        CheckpointError: if the file cannot be read.
+        PatchError: if it is not a patch, or does not fit the model.
+    """
+    name = Path(path).name
+    try:
+        differences, encoder = from_file(read_tensors(path))
+        _check_fit(model, differences)
+    except PatchError as error:
+        raise PatchError(f"{name}: {error}") from error
+    patched = model.clone()
+    # The host makes room in a weight that is smaller than a difference where it says so.
+    patched.add_patches(
+        {
+            NETWORK + key: ("diff", (value, {"pad_weight": True}))
+            for key, value in differences.items()
+        },
+        strength,
+    )
+    channels = differences[FIRST_CONVOLUTION].shape[1] - LATENT_CHANNELS
+    patched.set_attachments(PATCHED_CHANNELS, channels)
+    patched.add_object_patch("extra_conds", _checking(model.model, channels))
+    return patched, build_encoder(encoder, name)
+
+
+def _check_fit(model: ModelPatcher, differences: StateDict) -> None:
+    """Compare the differences with the model's own weights, without any patch on them."""
+    own = {key: patches[0][0].shape for key, patches in model.get_key_patches(NETWORK).items()}
+    first = own.get(NETWORK + FIRST_CONVOLUTION)
+    widened = model.get_attachment(PATCHED_CHANNELS) is not None
+    if widened or first is None or first[1] != LATENT_CHANNELS:
+        raise PatchError(
+            "the model must be a Stable Diffusion 1.x model that does not read luminance yet, nor "
+            "anything else beside the latent (as inpainting models do)"
+        )
+    for name, difference in differences.items():
+        expected = difference.shape
+        if name == FIRST_CONVOLUTION:
+            expected = (expected[0], LATENT_CHANNELS, *expected[2:])
+        if own.get(NETWORK + name) != expected:
+            raise PatchError(
+                f"the patch changes {name}, {tuple(expected)}, but the model has "
+                f"{own.get(NETWORK + name, 'none')}: it must be a Stable Diffusion 1.x model of "
+                "the size that the patch was made from"
+            )
+
+
+def _checking(model: BaseModel, channels: int) -> Callable[..., dict[str, Any]]:
+    """Put the checks of a luminance-conditioned model before the model's own preparation."""
+
+    def extra_conds(**kwargs: Any) -> dict[str, Any]:
+        check_inputs(kwargs, channels, model.model_config.unet_config["context_dim"])
+        return type(model).extra_conds(model, **kwargs)
+
+    return extra_conds
