@@ -1,9 +1,14 @@
 """CIE Lab (D65) of sRGB images, as tensors B,C,H,W."""
 
+from collections.abc import Iterator
+
 import torch
 from kornia.color import lab_to_rgb as _lab_to_rgb
 from kornia.color import rgb_to_lab as _rgb_to_lab
 from torch import Tensor
+
+BAND_PIXELS = 1 << 19
+"""Pixels that are worked on at a time, where a large scan would need much memory otherwise."""
 
 
 class ImageError(ValueError):
@@ -48,7 +53,11 @@ def lightness(rgb: Tensor) -> Tensor:
     Raises:
         ImageError: as `rgb_to_lab`.
     """
-    return rgb_to_lab(rgb)[:, :1]
+    check_image(rgb, channels=3)
+    result = torch.empty_like(rgb[:, :1])
+    for band in row_bands(rgb):
+        result[:, :, band] = _rgb_to_lab(rgb[:, :, band])[:, :1]
+    return result
 
 
 def gray(lightness: Tensor) -> Tensor:
@@ -59,6 +68,13 @@ def gray(lightness: Tensor) -> Tensor:
     """
     check_image(lightness, channels=1)
     return _lab_to_rgb(torch.nn.functional.pad(lightness, (0, 0, 0, 0, 0, 2)))
+
+
+def row_bands(image: Tensor) -> Iterator[slice]:
+    """Slices of rows of B,C,H,W, of at most about `BAND_PIXELS` pixels each, top to bottom."""
+    rows = max(1, BAND_PIXELS // (image.shape[0] * image.shape[3]))
+    for top in range(0, image.shape[2], rows):
+        yield slice(top, min(top + rows, image.shape[2]))
 
 
 def check_image(image: Tensor, *, channels: int) -> None:

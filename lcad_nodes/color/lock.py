@@ -4,9 +4,8 @@ import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
-from .lab import ImageError, check_image
+from .lab import ImageError, check_image, row_bands
 
-BAND_PIXELS = 1 << 19
 BISECTIONS = 14
 
 
@@ -30,9 +29,7 @@ def lock_lightness(image: Tensor, lightness: Tensor) -> Tensor:
     check_image(image, channels=3)
     _check_lightness(lightness, image)
     locked = torch.empty_like(image)
-    rows = max(1, BAND_PIXELS // (image.shape[0] * image.shape[3]))
-    for top in range(0, image.shape[2], rows):
-        band = slice(top, top + rows)
+    for band in row_bands(image):
         lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
         lab[:, :1] = lightness[:, :, band]
         locked[:, :, band] = lab_to_rgb(into_gamut(lab))

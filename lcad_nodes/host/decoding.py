@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from ..color.lock import lock_lightness
+from ..color.upsample import carry_colors
 from ..model.decoding import add_luminance
+from ..model.geometry import Geometry
 from .luminance import Luminance
 
 Lightness = Literal["input", "decoder"]
@@ -17,7 +19,13 @@ class DecodingError(ValueError):
     """Latent, luminance and VAE do not fit together; the message says which and how."""
 
 
-def decode(vae: comfy.sd.VAE, latent: Tensor, luminance: Luminance, lightness: Lightness) -> Tensor:
+def decode(
+    vae: comfy.sd.VAE,
+    latent: Tensor,
+    luminance: Luminance,
+    lightness: Lightness,
+    full_resolution: bool,
+) -> Tensor:
     """Decode latents into pictures of the photos' own size, one at a time.
 
     Args:
@@ -27,6 +35,8 @@ def decode(vae: comfy.sd.VAE, latent: Tensor, luminance: Luminance, lightness: L
         luminance: the photos' luminance.
         lightness: `input`: the result's CIE L is the photo's own, colors outside the gamut lose
             chroma. `decoder`: the network's own output, as published.
+        full_resolution: where the photo is larger than the working size, enlarge along the
+            edges of its own lightness; otherwise plainly.
 
     Returns:
         sRGB Bx3xHxW in [0, 1].
@@ -46,11 +56,17 @@ def decode(vae: comfy.sd.VAE, latent: Tensor, luminance: Luminance, lightness: L
         features = [feature[photo] for feature in luminance.features]
         with add_luminance(_decoder(vae), features, _fitting):
             decoded = vae.decode(latent[number : number + 1]).movedim(-1, 1).float()
-        picture = luminance.geometry.restore(decoded)
-        if lightness == "input":
-            picture = lock_lightness(picture, luminance.lightness[photo])
-        pictures.append(picture)
+        full = luminance.lightness[photo]
+        if full_resolution and _is_shrunk(luminance.geometry):
+            picture = carry_colors(luminance.geometry.unpad(decoded), full)
+        else:
+            picture = luminance.geometry.restore(decoded)
+        pictures.append(lock_lightness(picture, full) if lightness == "input" else picture)
     return torch.cat(pictures)
+
+
+def _is_shrunk(geometry: Geometry) -> bool:
+    return geometry.working[0] * geometry.working[1] < geometry.original[0] * geometry.original[1]
 
 
 def _decoder(vae: comfy.sd.VAE) -> torch.nn.Module:

@@ -67,6 +67,21 @@ class Geometry:
         rows, columns = self.padded[0] - self.working[0], self.padded[1] - self.working[1]
         return pad(_resize(image, self.working, mode), (0, columns, 0, rows), mode="replicate")
 
+    def unpad(self, image: Tensor) -> Tensor:
+        """Cut the padding off.
+
+        Args:
+            image: BxCxHxW of the padded size.
+
+        Returns:
+            BxCxHxW of the working size.
+
+        Raises:
+            GeometryError: if the image is not of the padded size.
+        """
+        _check_size(image, self.padded)
+        return image[:, :, : self.working[0], : self.working[1]]
+
     def restore(self, image: Tensor) -> Tensor:
         """Cut the padding off and scale to the photo's own size.
 
@@ -79,9 +94,7 @@ class Geometry:
         Raises:
             GeometryError: if the image is not of the padded size.
         """
-        _check_size(image, self.padded)
-        image = image[:, :, : self.working[0], : self.working[1]]
-        return _resize(image, self.original, "bilinear")
+        return _resize(self.unpad(image), self.original, "bilinear")
 
 
 def _resize(image: Tensor, size: Size, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:

@@ -37,6 +37,14 @@ class Decode(io.ComfyNode):
                     tooltip="input: exactly the photo's own lightness. decoder: what the network "
                     "gives, as published.",
                 ),
+                io.Boolean.Input(
+                    "full_resolution",
+                    default=True,
+                    optional=True,
+                    tooltip="Where the photo is larger than the size that colors were made at: on: "
+                    "colors end at the photo's own edges. off: they are enlarged plainly, faster, "
+                    "and bleed over edges.",
+                ),
             ],
             outputs=[io.Image.Output(tooltip="The photo in color.")],
         )
@@ -48,7 +56,9 @@ class Decode(io.ComfyNode):
         latent: dict[str, Any],
         luminance: Luminance,
         lightness: Lightness,
+        full_resolution: bool = True,
     ) -> io.NodeOutput:
         """Decode."""
         require(vae, "vae", "'Load VAE' with the VAE that the checkpoint was trained with")
-        return io.NodeOutput(to_image(decode(vae, latent["samples"], luminance, lightness)))
+        pictures = decode(vae, latent["samples"], luminance, lightness, full_resolution)
+        return io.NodeOutput(to_image(pictures))

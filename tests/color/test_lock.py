@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lcad_nodes.color import lab as lab_module
 from lcad_nodes.color import lock
 from lcad_nodes.color.lab import ImageError, lightness, rgb_to_lab
 from lcad_nodes.color.lock import lock_lightness
@@ -83,7 +84,7 @@ def test_bands_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     image = torch.rand(2, 3, 21, 10, generator=torch.Generator().manual_seed(2))
     wanted = random_lightness(image)
     whole = lock_lightness(image, wanted)
-    monkeypatch.setattr(lock, "BAND_PIXELS", 80)
+    monkeypatch.setattr(lab_module, "BAND_PIXELS", 80)
     assert torch.allclose(lock_lightness(image, wanted), whole, atol=1e-5)
 
 

@@ -26,7 +26,10 @@ PUBLIC = {
         ["LATENT"],
     ),
     "LCAD_ReferenceSchedule": (["model", "steps"], ["SIGMAS", "SAMPLER"]),
-    "LCAD_Decode": (["vae", "latent", "luminance", "lightness"], ["IMAGE"]),
+    "LCAD_Decode": (
+        ["vae", "latent", "luminance", "lightness", "full_resolution"],
+        ["IMAGE"],
+    ),
     "LCAD_Colorize": (
         ["checkpoint", "image", "text", "seed", "steps", "cfg", "resolution"],
         ["IMAGE"],
