@@ -2,10 +2,17 @@
 
 from pathlib import Path
 
+import comfyui_version
 import folder_paths
 from comfy_api.latest import ComfyExtension, io
+from packaging.version import Version
 
 WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
+OLDEST_COMFYUI = "0.30.0"
+
+
+class HostError(RuntimeError):
+    """The ComfyUI that loads the pack is too old; the message says which is needed."""
 
 
 class LCADExtension(ComfyExtension):
@@ -25,5 +32,14 @@ class LCADExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> LCADExtension:
-    """Give ComfyUI the extension."""
+    """Give ComfyUI the extension.
+
+    Raises:
+        HostError: if ComfyUI is older than what the pack is tested with.
+    """
+    found = comfyui_version.__version__
+    if Version(found) < Version(OLDEST_COMFYUI):
+        raise HostError(
+            f"L-CAD needs ComfyUI {OLDEST_COMFYUI} or newer, and this is {found}: update ComfyUI"
+        )
     return LCADExtension()
