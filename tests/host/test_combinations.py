@@ -1,0 +1,464 @@
+"""Guidance among everything else that the host has: nothing here would pass if it did nothing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import comfy.cldm.cldm
+import comfy.controlnet
+import comfy.model_management as management
+import comfy.ops
+import comfy.samplers
+import folder_paths
+import nodes
+import pytest
+import torch
+from comfy.model_patcher import ModelPatcher
+from comfy_extras.nodes_custom_sampler import BasicScheduler, RandomNoise, SamplerCustomAdvanced
+from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
+from comfy_extras.nodes_model_advanced import RescaleCFG
+from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
+from comfy_extras.nodes_pag import PerturbedAttentionGuidance
+from comfy_extras.nodes_perpneg import PerpNegGuider
+from comfy_extras.nodes_sag import SelfAttentionGuidance
+from comfy_extras.nodes_tomesd import TomePatchModel
+from golden_weights import relative_error, weights_by_name
+from safetensors.torch import save_file
+from torch import Tensor
+
+from lcad_nodes.host.conditioning import Conditioning, add_luminance, empty_latent
+from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
+from lcad_nodes.host.instances import Instances, encode_instances, remember
+from lcad_nodes.host.loading import Checkpoint, load_checkpoint
+from lcad_nodes.host.luminance import Luminance, encode_luminance
+
+SIZE = 64
+SAME = 1e-5
+OTHER = 1e-3
+MODES: tuple[Mode, ...] = ("fast", "reference")
+
+
+@dataclass
+class Scene:
+    """A photo of two objects, ready for the host's own sampler nodes."""
+
+    loaded: Checkpoint
+    luminance: Luminance
+    instances: Instances
+    positive: Conditioning
+    negative: Conditioning
+
+    @property
+    def model(self) -> ModelPatcher:
+        return self.loaded.model
+
+    @property
+    def latent(self) -> dict[str, Tensor]:
+        return empty_latent(self.luminance)
+
+    def encode(self, text: str) -> Conditioning:
+        clip = self.loaded.clip
+        assert clip is not None
+        conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        return add_luminance(conditioning, self.luminance)
+
+    def guided(self, model: ModelPatcher | None = None, **changes: Any) -> ModelPatcher:
+        guidance = Guidance(self.instances, 3.0, 0.0, 1.0, "fast", "sum")
+        return guide_attention(model or self.model, replace(guidance, **changes))
+
+    def sample(
+        self,
+        model: ModelPatcher,
+        positive: Conditioning | None = None,
+        latent: dict[str, Tensor] | None = None,
+        *,
+        steps: int = 2,
+        cfg: float = 5.0,
+        sampler: str = "euler",
+        scheduler: str = "normal",
+        denoise: float = 1.0,
+    ) -> Tensor:
+        """Run the host's KSampler."""
+        (result,) = nodes.KSampler().sample(
+            model,
+            1,
+            steps,
+            cfg,
+            sampler,
+            scheduler,
+            positive or self.positive,
+            self.negative,
+            latent or self.latent,
+            denoise,
+        )
+        return result["samples"]
+
+
+@pytest.fixture(autouse=True)
+def _as_the_host_runs_nodes() -> Any:
+    with torch.inference_mode():
+        yield
+
+
+def make_scene(checkpoint: Path, size: int) -> Scene:
+    loaded = load_checkpoint(str(checkpoint))
+    assert loaded.clip is not None
+    photo = torch.rand(1, 3, size, size, generator=torch.manual_seed(0))
+    luminance = encode_luminance(loaded.encoder, photo, 0)
+    left = torch.zeros(size, size)
+    left[:, : size // 2] = 1
+    text = "a red cup, a blue hat"
+    positive, instances = encode_instances(loaded.clip, text, "", [left, 1 - left])
+    negative = loaded.clip.encode_from_tokens_scheduled(loaded.clip.tokenize(""))
+    return Scene(
+        loaded,
+        luminance,
+        instances,
+        add_luminance(positive, luminance),
+        add_luminance(negative, luminance),
+    )
+
+
+@pytest.fixture(scope="module")
+def scene(small_checkpoint: Path) -> Scene:
+    return make_scene(small_checkpoint, SIZE)
+
+
+@pytest.fixture(scope="module")
+def large_scene(small_checkpoint: Path) -> Scene:
+    """One in which the UNet's middle is more than one position."""
+    return make_scene(small_checkpoint, 2 * SIZE)
+
+
+@pytest.fixture(scope="module")
+def plain(scene: Scene) -> Tensor:
+    """What comes of sampling without guidance."""
+    with torch.inference_mode():
+        return scene.sample(scene.model)
+
+
+@pytest.fixture(scope="module")
+def guided(scene: Scene) -> Tensor:
+    """What comes of sampling with guidance."""
+    with torch.inference_mode():
+        return scene.sample(scene.guided())
+
+
+def differ(first: Tensor, second: Tensor) -> bool:
+    return bool(first.isfinite().all()) and relative_error(first, second) > OTHER
+
+
+def same(first: Tensor, second: Tensor) -> bool:
+    return relative_error(first, second) <= SAME
+
+
+def test_the_three_sampler_nodes_agree(scene: Scene, plain: Tensor, guided: Tensor) -> None:
+    model = scene.guided()
+
+    def advanced(latent: dict[str, Tensor], first: bool, start: int, end: int) -> dict[str, Tensor]:
+        (result,) = nodes.KSamplerAdvanced().sample(
+            model,
+            "enable" if first else "disable",
+            1,
+            2,
+            5.0,
+            "euler",
+            "normal",
+            scene.positive,
+            scene.negative,
+            latent,
+            start,
+            end,
+            "enable" if first else "disable",
+        )
+        return result
+
+    in_two = advanced(advanced(scene.latent, True, 0, 1), False, 1, 2)
+    guider = comfy.samplers.CFGGuider(model)
+    guider.set_conds(scene.positive, scene.negative)
+    guider.set_cfg(5.0)
+    (sigmas,) = BasicScheduler.execute(model, "normal", 2, 1.0).args
+    (noise,) = RandomNoise.execute(1).args
+    euler = comfy.samplers.sampler_object("euler")
+    custom = SamplerCustomAdvanced.execute(noise, guider, euler, sigmas, scene.latent).args[0]
+    assert differ(guided, plain)
+    assert same(in_two["samples"], guided)
+    assert same(custom["samples"], guided)
+
+
+@pytest.mark.parametrize("sampler", comfy.samplers.KSampler.SAMPLERS)
+def test_every_sampler_is_guided(scene: Scene, sampler: str) -> None:
+    # This one chooses its own steps, far more than it is told.
+    denoise = 0.1 if sampler == "dpm_adaptive" else 1.0
+    found = scene.sample(scene.guided(), sampler=sampler, denoise=denoise)
+    assert differ(found, scene.sample(scene.model, sampler=sampler, denoise=denoise))
+
+
+@pytest.mark.parametrize("scheduler", comfy.samplers.KSampler.SCHEDULERS)
+def test_every_scheduler_is_guided(scene: Scene, scheduler: str) -> None:
+    found = scene.sample(scene.guided(), scheduler=scheduler)
+    assert differ(found, scene.sample(scene.model, scheduler=scheduler))
+
+
+def test_guidance_without_a_negative_prompt(scene: Scene, guided: Tensor) -> None:
+    """At CFG 1 the host leaves the negative prompt out, and batches nothing."""
+    found = scene.sample(scene.guided(), cfg=1.0)
+    assert differ(found, scene.sample(scene.model, cfg=1.0))
+    assert differ(found, guided)
+
+
+@pytest.fixture(scope="module")
+def control(scene: Scene) -> comfy.controlnet.ControlNet:
+    """A ControlNet of the model's widths, of the host's own class."""
+    config = dict(scene.model.model.model_config.unet_config)
+    del config["out_channels"]
+    network = comfy.cldm.cldm.ControlNet(
+        **(config | {"in_channels": 4, "hint_channels": 3, "dtype": torch.float32}),
+        operations=comfy.ops.disable_weight_init,
+    )
+    shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
+    network.load_state_dict(weights_by_name(0, shapes))
+    return comfy.controlnet.ControlNet(network, load_device=management.get_torch_device())
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_controlnet(scene: Scene, control: Any, mode: Mode) -> None:
+    hint = torch.rand(1, SIZE, SIZE, 3, generator=torch.manual_seed(0))
+
+    def controlled(model: ModelPatcher) -> Tensor:
+        positive, negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
+            scene.positive, scene.negative, control, hint, 1.0, 0.0, 1.0
+        )
+        return replace(scene, negative=negative).sample(model, positive)
+
+    model = scene.guided(mode=mode)
+    unguided = controlled(scene.model)
+    assert differ(controlled(model), unguided)
+    assert differ(controlled(model), scene.sample(model))
+    assert same(controlled(scene.guided(mode=mode, strength=0.0)), unguided)
+
+
+def low_rank(name: str, outputs: int, inputs: int) -> dict[str, Tensor]:
+    shapes = {f"{name}.lora_up.weight": [outputs, 4], f"{name}.lora_down.weight": [4, inputs]}
+    return weights_by_name(0, shapes)
+
+
+def test_lora(scene: Scene, guided: Tensor, tmp_path: Path) -> None:
+    attention = "down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_v"
+    lora = low_rank(f"lora_unet_{attention}", 32, 64)
+    lora |= low_rank("lora_te_text_model_encoder_layers_0_self_attn_v_proj", 64, 64)
+    save_file(lora, tmp_path / "style.safetensors")
+    folder_paths.add_model_folder_path("loras", str(tmp_path))
+    loader = nodes.LoraLoader()
+
+    def load(model: ModelPatcher, unet: float, text: float) -> Any:
+        return loader.load_lora(model, scene.loaded.clip, "style.safetensors", unet, text)
+
+    model, _ = load(scene.guided(), 3.0, 0.0)
+    on_unet = scene.sample(model)
+    assert differ(on_unet, guided)
+    assert differ(on_unet, scene.sample(load(scene.model, 3.0, 0.0)[0]))
+    assert same(on_unet, scene.sample(scene.guided(load(scene.model, 3.0, 0.0)[0])))
+
+    _, clip = load(scene.model, 0.0, 3.0)
+    masks = list(scene.instances.masks)
+    styled, instances = encode_instances(clip, "a red cup, a blue hat", "", masks)
+    positive = add_luminance(styled, scene.luminance)
+    on_clip = scene.sample(scene.guided(instances=instances), positive)
+    assert differ(on_clip, guided)
+    assert differ(on_clip, scene.sample(scene.model, positive))
+
+
+@pytest.fixture(scope="module")
+def colored(scene: Scene) -> dict[str, Tensor]:
+    """A latent that already has colors."""
+    shape = scene.latent["samples"].shape
+    return {"samples": torch.randn(shape, generator=torch.manual_seed(2))}
+
+
+def test_only_the_masked_region_changes(scene: Scene, colored: dict[str, Tensor]) -> None:
+    mask = torch.zeros(1, SIZE, SIZE)
+    mask[..., SIZE // 2 :] = 1
+    (latent,) = nodes.SetLatentNoiseMask().set_mask(colored, mask)
+    found = scene.sample(scene.guided(), latent=latent)
+    (kept, changed), (left, right) = found.chunk(2, -1), colored["samples"].chunk(2, -1)
+    assert same(kept, left)
+    assert differ(changed, right)
+    assert differ(changed, scene.sample(scene.model, latent=latent).chunk(2, -1)[1])
+
+
+def test_differential_diffusion(scene: Scene, colored: dict[str, Tensor]) -> None:
+    """A graded mask: the darker, the later in the sampling a place begins to change."""
+    mask = torch.linspace(0, 1, SIZE).expand(1, SIZE, SIZE)
+    (latent,) = nodes.SetLatentNoiseMask().set_mask(colored, mask)
+    (model,) = DifferentialDiffusion.execute(scene.guided()).args
+    (unguided,) = DifferentialDiffusion.execute(scene.model).args
+    found = scene.sample(model, latent=latent, steps=4)
+    assert differ(found, scene.sample(scene.guided(), latent=latent, steps=4))
+    assert differ(found, scene.sample(unguided, latent=latent, steps=4))
+
+
+def test_two_prompts_combined(scene: Scene, plain: Tensor, guided: Tensor) -> None:
+    other = scene.encode("a yellow lamp")
+    (both,) = nodes.ConditioningCombine().combine(scene.positive, other)
+    found = scene.sample(scene.guided(), both)
+    assert differ(found, guided)
+    assert differ(found, scene.sample(scene.model, both))
+    assert differ(found, plain)
+
+
+def on_the_left(conditioning: Conditioning, how: str) -> Conditioning:
+    """Restrict a prompt to the left half, in each way that the host knows."""
+    if how == "area":
+        return nodes.ConditioningSetArea().append(conditioning, SIZE // 2, SIZE, 0, 0, 1.0)[0]
+    if how == "percentage":
+        return nodes.ConditioningSetAreaPercentage().append(conditioning, 0.5, 1.0, 0, 0, 1.0)[0]
+    mask = torch.zeros(1, SIZE, SIZE)
+    mask[..., : SIZE // 2] = 1
+    return nodes.ConditioningSetMask().append(conditioning, mask, how, 1.0)[0]
+
+
+@pytest.mark.parametrize("how", ["area", "percentage", "default", "mask bounds"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_guided_prompt_for_the_left_half_leaves_the_right_alone(
+    scene: Scene, how: str, mode: Mode
+) -> None:
+    """In one step nothing passes from one half to the other but through the network itself."""
+    right = scene.encode("a yellow lamp")
+    right = nodes.ConditioningSetArea().append(right, SIZE // 2, SIZE, SIZE // 2, 0, 1.0)[0]
+    (both,) = nodes.ConditioningCombine().combine(on_the_left(scene.positive, how), right)
+    found = scene.sample(scene.guided(mode=mode), both, steps=1).chunk(2, -1)
+    unguided = scene.sample(scene.model, both, steps=1).chunk(2, -1)
+    assert differ(found[0], unguided[0])
+    assert same(found[1], unguided[1])
+
+
+def test_a_guided_prompt_for_part_of_the_steps(scene: Scene) -> None:
+    """Guided in the first of three steps, by another prompt in the others, and the other way."""
+    other = scene.encode("a yellow lamp")
+    ranged = nodes.ConditioningSetTimestepRange().set_range
+    early, late = (0.0, 0.25), (0.25, 1.0)
+    for own, others in ((early, late), (late, early)):
+        both = [*ranged(scene.positive, *own)[0], *ranged(other, *others)[0]]
+        unguided = scene.sample(scene.model, both, steps=3)
+        assert differ(scene.sample(scene.guided(), both, steps=3), unguided)
+        elsewhen = scene.guided(start=others[0], end=others[1])
+        assert same(scene.sample(elsewhen, both, steps=3), unguided)
+
+
+def test_a_phrase_across_two_chunks_is_guided_in_both(scene: Scene) -> None:
+    text = "very " * 73 + "old red cup, blue hat"
+    phrases, masks = "old red cup\nblue hat", list(scene.instances.masks)
+    assert scene.loaded.clip is not None
+    conditioning, whole = encode_instances(scene.loaded.clip, text, phrases, masks)
+    cup, hat = whole.items
+    first, second = (
+        Instances((replace(cup, tokens=tokens), hat)) for tokens in (cup.tokens[:2], cup.tokens[2:])
+    )
+    found = []
+    for instances in (whole, first, second):
+        positive = add_luminance(remember(conditioning, instances), scene.luminance)
+        found.append(scene.sample(scene.guided(instances=instances, strength=9.0), positive))
+    assert differ(found[0], found[1])
+    assert differ(found[0], found[2])
+
+
+def perp_neg(scene: Scene, model: ModelPatcher) -> Tensor:
+    (guider,) = PerpNegGuider.execute(
+        model, scene.positive, scene.negative, scene.encode("gray"), 5.0, 1.0
+    ).args
+    sigmas = comfy.samplers.calculate_sigmas(model.get_model_object("model_sampling"), "normal", 2)
+    (noise,) = RandomNoise.execute(1).args
+    euler = comfy.samplers.sampler_object("euler")
+    return SamplerCustomAdvanced.execute(noise, guider, euler, sigmas, scene.latent).args[0][
+        "samples"
+    ]
+
+
+def test_perpendicular_negative_guider(scene: Scene, guided: Tensor) -> None:
+    """A guider with three prompts."""
+    found = perp_neg(scene, scene.guided())
+    assert differ(found, perp_neg(scene, scene.model))
+    assert differ(found, guided)
+
+
+PATCHES: dict[str, Callable[[ModelPatcher], Any]] = {
+    "perturbed attention": lambda model: PerturbedAttentionGuidance.execute(model, 3.0),
+    "self-attention guidance": lambda model: SelfAttentionGuidance.execute(model, 2.0, 2.0),
+    "FreeU": lambda model: FreeU.execute(model, 1.3, 1.4, 0.9, 0.2),
+    "FreeU 2": lambda model: FreeU_V2.execute(model, 1.3, 1.4, 0.9, 0.2),
+    "rescaled CFG": lambda model: RescaleCFG().patch(model, 0.7),
+    "token merging": lambda model: TomePatchModel.execute(model, 0.5),
+    "deep shrink": lambda model: PatchModelAddDownscale.execute(
+        model, 3, 2.0, 0.0, 1.0, True, "bicubic", "bicubic"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PATCHES)
+@pytest.mark.parametrize("mode", MODES)
+def test_other_patches_of_the_model(large_scene: Scene, name: str, mode: Mode) -> None:
+    """Both count, and it does not matter which node comes first."""
+    scene = large_scene
+
+    def patched(model: ModelPatcher) -> ModelPatcher:
+        return PATCHES[name](model)[0]
+
+    found = scene.sample(patched(scene.guided(mode=mode)), steps=1)
+    assert differ(found, scene.sample(scene.guided(mode=mode), steps=1))
+    assert differ(found, scene.sample(patched(scene.model), steps=1))
+    assert same(found, scene.sample(scene.guided(patched(scene.model), mode=mode), steps=1))
+
+
+def test_a_batch_of_latents_of_one_photo(scene: Scene, guided: Tensor) -> None:
+    (latent,) = nodes.RepeatLatentBatch().repeat(scene.latent, 2)
+    found = scene.sample(scene.guided(), latent=latent)
+    assert same(found[:1], guided)
+    assert differ(found[1:], guided)
+    assert differ(found, scene.sample(scene.model, latent=latent))
+
+
+def test_two_guided_models_do_not_disturb_each_other(scene: Scene, guided: Tensor) -> None:
+    assert scene.loaded.clip is not None
+    masks = list(scene.instances.masks.flip(0))
+    other, instances = encode_instances(scene.loaded.clip, "a green tree, a gray car", "", masks)
+    positive = add_luminance(other, scene.luminance)
+    first, second = scene.guided(), scene.guided(instances=instances, mode="reference")
+    of_second = scene.sample(second, positive)
+    assert torch.equal(scene.sample(first), guided)
+    assert torch.equal(scene.sample(second, positive), of_second)
+    alone = guide_attention(scene.model, Guidance(instances, 3.0, 0.0, 1.0, "reference", "sum"))
+    assert torch.equal(scene.sample(alone, positive), of_second)
+    assert differ(of_second, scene.sample(scene.model, positive))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_source_of_a_guided_model_is_untouched(scene: Scene, plain: Tensor, mode: Mode) -> None:
+    weights = {name: value.clone() for name, value in scene.model.model_state_dict().items()}
+    assert differ(scene.sample(scene.guided(mode=mode)), plain)
+    assert torch.equal(scene.sample(scene.model), plain)
+    after = scene.model.model_state_dict()
+    assert all(torch.equal(after[name], value) for name, value in weights.items())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["split", "quad", "pytorch"])
+def test_other_ways_to_attend(comfyui: Path, way: str) -> None:
+    """The host reads its flags once, so each needs a host of its own."""
+    golden = Path(__file__).parent.parent / "nodes" / "test_golden.py"
+    code = f"""
+import pytest
+from comfy.cli_args import args
+args.cpu = args.use_{way}_cross_attention = True
+from comfy.ldm.modules.attention import optimized_attention
+assert "{way}" in optimized_attention.__name__, optimized_attention
+raise SystemExit(pytest.main(["-q", "{golden.as_posix()}", "-k", "aware or published"]))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(comfyui)}
+    root = golden.parent.parent.parent
+    subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, check=True)
