@@ -26,6 +26,7 @@ class DataConfig:
         size: side of the square scenes in px; a multiple of 8.
         workers: processes that build scenes beside the trainer; 0: the trainer's own.
         seed: scenes and noise are functions of it.
+        simple: one object a scene, always described: what the words mean is learned sooner.
     """
 
     stamps: str
@@ -33,6 +34,7 @@ class DataConfig:
     size: int = 256
     workers: int = 1
     seed: int = 0
+    simple: bool = False
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,8 @@ class DiffusionConfig:
         largest_weight: a noise level's loss is multiplied by 1/SNR, clipped to 1 ... this; 1 is the
             published loss. Plain colors survive in all but the noisiest latents, so from nothing
             the text is learned where the unweighted loss hardly looks.
+        noise_bias: timesteps are drawn with a density that grows with this power of t, less one;
+            1 is the published uniform draw, 2 prefers noisy latents.
     """
 
     data: DataConfig
@@ -112,6 +116,7 @@ class DiffusionConfig:
     pool: int = 0
     fresh: int = 4
     largest_weight: float = 1.0
+    noise_bias: float = 1.0
 
 
 def load_config(kind: type[T], path: Path) -> T:
@@ -152,6 +157,6 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         return tuple(value)
     if kind is float and type(value) is int:
         return float(value)
-    if kind in (str, int, float) and type(value) is not kind:
+    if kind in (str, int, float, bool) and type(value) is not kind:
         raise ConfigError(f"{place}: expected {kind.__name__}, not {value!r}")
     return value

@@ -30,10 +30,13 @@ class _Scenes(torch.utils.data.Dataset[Scene]):
     def __init__(self, config: DataConfig) -> None:
         photos = [Path(photo) for photo in config.photos]
         self.builder = SceneBuilder(Path(config.stamps), photos, config.size, "train")
-        self.seed = config.seed
+        self.config = config
 
     def __getitem__(self, index: int) -> Scene:
-        return self.builder.build(self.seed * 1_000_000_007 + index)
+        seed = self.config.seed * 1_000_000_007 + index
+        if self.config.simple:
+            return self.builder.build(seed, objects=1, description="full")
+        return self.builder.build(seed)
 
 
 def _collate(scenes: list[Scene]) -> Batch:

@@ -105,11 +105,13 @@ class Diffusion(nn.Module):
         )
         self.frozen = parts
         self.largest_weight = config.largest_weight
+        self.noise_bias = config.noise_bias
 
     def forward(self, batch: EncodedBatch) -> tuple[Tensor, Figures]:
         """Compute L_lat, the error of the predicted noise (equation 5), weighted by noise level."""
         noise = torch.randn_like(batch.latents)
-        t = torch.randint(0, 1000, (len(noise),), device=noise.device)
+        uniform = torch.rand(len(noise), device=noise.device)
+        t = (1000 * uniform ** (1 / self.noise_bias)).long().clamp(max=999)
         noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore
         context = self.text(batch.tokens).last_hidden_state
         predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample

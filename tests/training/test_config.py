@@ -22,9 +22,10 @@ def _written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_shipped_configurations_can_be_read() -> None:
+@pytest.mark.parametrize("name", ["mini-words.toml", "mini-diffusion.toml"])
+def test_the_shipped_configurations_fit_together(name: str) -> None:
     first = load_config(CompressionConfig, CONFIGS / "mini-compression.toml")
-    second = load_config(DiffusionConfig, CONFIGS / "mini-diffusion.toml")
+    second = load_config(DiffusionConfig, CONFIGS / name)
     assert second.unet.gray_channels == first.luminance_widths[-1]
     assert second.unet.context == second.text.width
 
