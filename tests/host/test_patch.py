@@ -54,7 +54,7 @@ class Family:
         self.patch = str(self.extract())
         self.loaded: Checkpoint = load_checkpoint(self.files["original"])
         self.original = split(original).unet
-        self.luminance = encode_luminance(self.loaded.encoder, torch.rand(1, 3, 64, 64), 0)
+        self.luminance = encode_luminance(self.loaded.encoder, photo(0), 0)
         clip: Any = self.loaded.clip
         self.positive = clip.encode_from_tokens_scheduled(clip.tokenize("a red car"))
         self.negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
@@ -70,6 +70,10 @@ class Family:
         latent = {"samples": torch.zeros(1, 4, 8, 8)}
         sampler = (model, 0, 2, 2.0, "euler", "normal")
         return nodes.KSampler().sample(*sampler, self.positive, self.negative, latent)[0]["samples"]
+
+
+def photo(seed: int) -> Tensor:
+    return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
 
 
 def plain_model(unet: StateDict) -> ModelPatcher:
@@ -104,7 +108,7 @@ def test_base_and_patch_are_the_original(family: Family) -> None:
     for name, weight in weights(patched).items():
         assert relative_error(weight, family.original[name]) <= 1e-6, name
     assert extra_channels(patched) == extra_channels(family.loaded.model) == 128
-    luminance = encode_luminance(encoder, torch.rand(1, 3, 64, 64), 0)
+    luminance = encode_luminance(encoder, photo(1), 0)
     found = family.sample(patched, luminance)
     expected = family.sample(family.loaded.model, luminance)
     assert relative_error(found, expected) <= 1e-5
@@ -144,7 +148,7 @@ def test_strength_is_a_factor_of_the_differences(family: Family) -> None:
 def test_a_patched_model_reads_the_luminance_and_asks_for_it(family: Family) -> None:
     model = plain_model(family.tuned)
     patched, encoder = apply_patch(model, family.patch, 1.0)
-    other = encode_luminance(encoder, torch.rand(1, 3, 64, 64), 0)
+    other = encode_luminance(encoder, photo(1), 0)
     assert relative_error(family.sample(patched), family.sample(patched, other)) > 1e-3
     with pytest.raises(ConditioningError, match="put 'L-CAD Condition' between"):
         family.sample_plain(patched)
