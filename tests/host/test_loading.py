@@ -2,7 +2,9 @@
 
 import logging
 import pickle
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -54,10 +56,25 @@ def test_every_part_is_the_hosts_own(small_checkpoint: Path) -> None:
 
 
 def test_a_lightning_checkpoint_loads_like_safetensors(
-    tmp_path: Path, tensors: dict[str, Tensor]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tensors: dict[str, Tensor]
 ) -> None:
+    """Lightning's files also hold where training was, and name a class of its own there."""
     path = tmp_path / "model.ckpt"
-    torch.save({"state_dict": tensors, "global_step": 1, "epoch": 0}, path)
+    module: Any = ModuleType("pytorch_lightning.callbacks.model_checkpoint")
+    module.ModelCheckpoint = type("ModelCheckpoint", (), {"__module__": module.__name__})
+    monkeypatch.setitem(sys.modules, "pytorch_lightning", ModuleType("pytorch_lightning"))
+    monkeypatch.setitem(
+        sys.modules, "pytorch_lightning.callbacks", ModuleType("pytorch_lightning.callbacks")
+    )
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    training = {
+        "epoch": 3,
+        "global_step": 100,
+        "pytorch-lightning_version": "1.5.0",
+        "callbacks": {module.ModelCheckpoint: {"best_model_score": torch.tensor(0.1)}},
+        "optimizer_states": [{"state": {0: {"exp_avg": torch.zeros(4)}}}],
+    }
+    torch.save(training | {"state_dict": tensors}, path)
     loaded = load_checkpoint(str(path))
     name = "input_blocks.0.0.weight"
     found = loaded.model.model.diffusion_model.state_dict()[name]
