@@ -45,6 +45,16 @@ class Decode(io.ComfyNode):
                     "colors end at the photo's own edges. off: they are enlarged plainly, faster, "
                     "and bleed over edges.",
                 ),
+                io.Int.Input(
+                    "tile_size",
+                    default=0,
+                    min=0,
+                    max=4096,
+                    step=64,
+                    optional=True,
+                    tooltip="Where memory is short: decode in tiles of this many pixels, 256 for "
+                    "example. The same picture, somewhat slower. 0: in one piece.",
+                ),
             ],
             outputs=[io.Image.Output(tooltip="The photo in color.")],
         )
@@ -57,8 +67,10 @@ class Decode(io.ComfyNode):
         luminance: Luminance,
         lightness: Lightness,
         full_resolution: bool = True,
+        tile_size: int = 0,
     ) -> io.NodeOutput:
         """Decode."""
         require(vae, "vae", "'Load VAE' with the VAE that the checkpoint was trained with")
-        pictures = decode(vae, latent["samples"], luminance, lightness, full_resolution)
+        samples = latent["samples"]
+        pictures = decode(vae, samples, luminance, lightness, full_resolution, tile_size)
         return io.NodeOutput(to_image(pictures))

@@ -27,7 +27,7 @@ PUBLIC = {
     ),
     "LCAD_ReferenceSchedule": (["model", "steps"], ["SIGMAS", "SAMPLER"]),
     "LCAD_Decode": (
-        ["vae", "latent", "luminance", "lightness", "full_resolution"],
+        ["vae", "latent", "luminance", "lightness", "full_resolution", "tile_size"],
         ["IMAGE"],
     ),
     "LCAD_Colorize": (
