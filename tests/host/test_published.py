@@ -7,18 +7,20 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import folder_paths
 import nodes
 import pytest
 import torch
+from comfy_api.latest import io
 from golden_weights import GOLDEN, golden_state_dict, relative_error, text_encoder_shapes
 from safetensors.torch import save_file
+from torch import Tensor
 
-from lcad_nodes.host.decoding import decode
 from lcad_nodes.host.instances import encode_instances
 from lcad_nodes.host.loading import extra_channels, load_checkpoint
-from lcad_nodes.host.luminance import encode_luminance
+from lcad_nodes.host.luminance import Luminance, encode_luminance
 from lcad_nodes.model.checkpoint import (
     PREFIXES,
     CheckpointParts,
@@ -29,6 +31,7 @@ from lcad_nodes.model.checkpoint import (
     vae_from_diffusers,
 )
 from lcad_nodes.model.luminance import LuminanceEncoder, LuminanceEncoderConfig
+from lcad_nodes.nodes.decode import Decode
 from lcad_nodes.training.networks import UNetConfig, VAEConfig, build_unet, build_vae
 
 Shapes = dict[str, list[int]]
@@ -158,6 +161,14 @@ def golden_unet() -> StateDict:
     return {k: v for k, v in golden_state_dict(0).items() if k.startswith(PREFIXES["unet"])}
 
 
+def decode(vae: Any, latent: Tensor, luminance: Luminance) -> Tensor:
+    """Decode with the network's own lightness, and all else as a new node has it."""
+    inputs = Decode.define_schema().inputs
+    settings = {entry.id: entry.default for entry in inputs if isinstance(entry, io.WidgetInput)}
+    settings["lightness"] = "decoder"
+    return Decode.execute(vae, {"samples": latent}, luminance, **settings).args[0]
+
+
 @pytest.mark.slow
 def test_the_hosts_own_vae_decodes_with_the_luminance(without_vae_and_text: Path) -> None:
     loaded = load_checkpoint(str(without_vae_and_text / "part.safetensors"))
@@ -168,11 +179,11 @@ def test_the_hosts_own_vae_decodes_with_the_luminance(without_vae_and_text: Path
     (vae,) = nodes.VAELoader().load_vae("vae.safetensors")
     with torch.inference_mode():
         luminance = encode_luminance(loaded.encoder, photo, 0)
-        found = decode(vae, latent, luminance, "decoder")
+        found = decode(vae, latent, luminance)
         own = load_checkpoint(str(without_vae_and_text / "whole.safetensors")).vae
         assert own is not None
-        torch.testing.assert_close(found, decode(own, latent, luminance, "decoder"))
-        plain = vae.decode(latent).movedim(-1, 1)
+        torch.testing.assert_close(found, decode(own, latent, luminance))
+        plain = vae.decode(latent)
     assert relative_error(found, plain) > 0.1
 
 
