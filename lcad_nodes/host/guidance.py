@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
@@ -87,11 +88,11 @@ class Pass:
     Attributes:
         chunks: masks of the batch's conditionings, in order.
         kept: guided logits of the first of two passes, by layer and chunk.
-        phase: `fast`, or which of two passes this is.
+        phase: `off` where nothing is guided, `fast`, or which of two passes this is.
     """
 
     chunks: list[InstanceMasks]
-    phase: Literal["fast", "first", "second"]
+    phase: Literal["off", "fast", "first", "second"]
     kept: dict[Any, Tensor] = field(default_factory=dict)
 
 
@@ -188,14 +189,14 @@ class GuidedCall:
         chunks = kwargs.pop(KEY, None)
         options = transformer_options or {}
 
-        def run(guided: Pass | None) -> Tensor:
+        def run(guided: Pass) -> Tensor:
             # The UNet takes ControlNet's outputs out of their lists as it uses them.
             controls = control and {name: list(outputs) for name, outputs in control.items()}
             own_options = {**options, KEY: guided}
             return executor(x, t, c_concat, c_crossattn, controls, own_options, **kwargs)
 
         if chunks is None or not self._active(executor.class_obj, float(t[0])):
-            return run(None)
+            return run(Pass([], "off"))
         if self.guidance.mode == "fast":
             return run(Pass(chunks, "fast"))
         first = Pass(chunks, "first")
@@ -213,10 +214,13 @@ class GuidedAttention:
 
     guidance: Guidance
 
+    # The host compiles without checking whether `options` has changed since: what is traced once
+    # would stay in the first call's phase, with the first call's masks.
+    @torch.compiler.disable
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
         """Attend; q is B x positions x width, k and v are B x tokens x width."""
-        current: Pass | None = options.get(KEY)
-        if current is None:
+        current: Pass = options[KEY]
+        if current.phase == "off":
             return _host_attention(q, k, v, options)
         count = len(current.chunks)
         parts = zip(q.chunk(count), k.chunk(count), v.chunk(count), strict=True)

@@ -17,6 +17,7 @@ import folder_paths
 import nodes
 import pytest
 import torch
+from comfy.ldm.modules.attention import attention_pytorch
 from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_custom_sampler import BasicScheduler, RandomNoise, SamplerCustomAdvanced
 from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
@@ -27,6 +28,7 @@ from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_perpneg import PerpNegGuider
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_tomesd import TomePatchModel
+from comfy_extras.nodes_torch_compile import TorchCompileModel
 from golden_weights import relative_error, weights_by_name
 from safetensors.torch import save_file
 from torch import Tensor
@@ -413,6 +415,27 @@ def test_other_patches_of_the_model(large_scene: Scene, name: str, mode: Mode) -
     assert differ(found, scene.sample(scene.guided(mode=mode), steps=1))
     assert differ(found, scene.sample(patched(scene.model), steps=1))
     assert same(found, scene.sample(scene.guided(patched(scene.model), mode=mode), steps=1))
+
+
+@pytest.mark.slow
+def test_torch_compile(scene: Scene) -> None:
+    """What is traced in one step is right in the others: guided, in another phase, or not guided.
+
+    The attention is the one that the host has on a GPU, without a break in the traced graph. What
+    the trace is turned into is not of interest, so nothing is.
+    """
+
+    def as_on_a_gpu(_attention: Any, *args: Any, **kwargs: Any) -> Tensor:
+        return attention_pytorch(*args, **kwargs)
+
+    torch.compiler.reset()
+    guidances: list[dict[str, Any]] = [{"end": 0.25}, {"mode": "reference"}, {"strength": 9.0}]
+    for changes in guidances:
+        model = scene.guided(**changes)
+        model.model_options["transformer_options"]["optimized_attention_override"] = as_on_a_gpu
+        (compiled,) = TorchCompileModel.execute(model, "eager").args
+        assert same(scene.sample(compiled, steps=3), scene.sample(model, steps=3))
+    torch.compiler.reset()
 
 
 def test_a_batch_of_latents_of_one_photo(scene: Scene, guided: Tensor) -> None:
