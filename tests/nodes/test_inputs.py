@@ -16,6 +16,7 @@ from lcad_nodes.host.decoding import DecodingError
 from lcad_nodes.host.instances import MaskError
 from lcad_nodes.host.loading import CheckpointError
 from lcad_nodes.host.sampling import ScheduleError
+from lcad_nodes.model.geometry import GeometryError
 from lcad_nodes.nodes.decode import Decode
 from lcad_nodes.nodes.encode import Condition, EncodeLuminance
 from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
@@ -127,6 +128,42 @@ def test_luminance_is_computed_once_a_photo_and_never_in_sampling(pack: Pack) ->
     pack.sample(luminance)
     handle.remove()
     assert calls == [1, 1, 1]
+
+
+def test_every_photo_of_a_batch_may_have_a_prompt_of_its_own(pack: Pack) -> None:
+    luminance = pack.luminance(photo(photos=2))
+    prompts = [pack.encode(text)[0] for text in ("a red car", "a blue car")]
+    both = [[torch.cat([tokens for tokens, _ in prompts]), prompts[0][1]]]
+    first, second = pack.sample(luminance, positive=both)["samples"]
+    reds = pack.sample(luminance, positive=[prompts[0]])["samples"]
+    blues = pack.sample(luminance, positive=[prompts[1]])["samples"]
+    assert relative_error(first, reds[0]) < 1e-4
+    assert relative_error(second, blues[1]) < 1e-4
+    assert relative_error(second, reds[1]) > 1e-3
+
+
+def test_a_long_strip(pack: Pack) -> None:
+    strip = torch.linspace(0, 1, 10000)[None, :, None, None].expand(1, 10000, 200, 3)
+    assert pack.colorize(strip, resolution=8).shape == strip.shape
+
+
+def test_full_resolution_matters_only_where_the_photo_was_shrunk(pack: Pack) -> None:
+    image = photo(64, 128)
+    for resolution, changes in ((0, False), (32, True), (128, False)):
+        luminance = pack.luminance(image, resolution)
+        latent = {"samples": torch.randn(1, 4, *luminance.geometry.latent)}
+        inputs = (pack.vae, latent, luminance, "input")
+        plain, carried = (Decode.execute(*inputs, full, 0).args[0] for full in (False, True))
+        assert plain.shape == carried.shape == image.shape
+        assert torch.equal(plain, carried) != changes
+
+
+def test_tiles_and_one_piece_through_the_node(pack: Pack) -> None:
+    luminance = pack.luminance(photo(100, 70))
+    latent = {"samples": torch.randn(2, 4, *luminance.geometry.latent)}
+    inputs = (pack.vae, latent, luminance, "decoder", True)
+    whole, tiles = (Decode.execute(*inputs, tile_size).args[0] for tile_size in (0, 64))
+    assert torch.allclose(whole, tiles, atol=1e-4)
 
 
 def test_one_photo_in_several_variations(pack: Pack) -> None:
@@ -250,6 +287,30 @@ def test_any_sampler_refuses_prompts_without_luminance(pack: Pack) -> None:
 def test_more_masks_than_phrases(pack: Pack) -> None:
     with pytest.raises(MaskError, match=r"1 phrases .'a cup'. but 2 masks"):
         InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": torch.ones(2, 8, 8)})
+
+
+def test_fewer_masks_than_phrases(pack: Pack) -> None:
+    with pytest.raises(MaskError, match=r"2 phrases .'a cup', 'a hat'. but 1 masks"):
+        InstancesNode.execute(pack.clip, "a cup, a hat", "", {"mask_0": torch.ones(1, 8, 8)})
+
+
+@pytest.mark.parametrize("mask", [torch.zeros(1, 8, 8), torch.full((1, 8, 8), torch.nan)])
+def test_a_mask_that_marks_nothing(pack: Pack, mask: Tensor) -> None:
+    with pytest.raises(MaskError, match=r"mask 1 \('a cup'\) is empty"):
+        InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": mask})
+
+
+def test_masks_of_two_sizes(pack: Pack) -> None:
+    masks = {"mask_0": torch.ones(1, 8, 8), "mask_1": torch.ones(1, 8, 9)}
+    with pytest.raises(MaskError, match=r"mask 2 \('a hat'\) is 8 x 9 px, but mask 1 is 8 x 8"):
+        InstancesNode.execute(pack.clip, "a cup, a hat", "", masks)
+
+
+def test_masks_of_another_size_than_the_photo(pack: Pack) -> None:
+    masks = {"mask_0": torch.ones(1, 8, 8)}
+    positive, instances = InstancesNode.execute(pack.clip, "a cup", "", masks).args
+    with pytest.raises(GeometryError, match=r"8 x 8 px .* where one of 64 x 64 px"):
+        pack.sample(pack.luminance(photo()), positive=positive, instances=instances)
 
 
 def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
