@@ -26,7 +26,7 @@ class DataConfig:
         size: side of the square scenes in px; a multiple of 8.
         workers: processes that build scenes beside the trainer; 0: the trainer's own.
         seed: scenes and noise are functions of it.
-        simple: one object a scene, always described: what the words mean is learned sooner.
+        simple: one object a scene, seven of eight described: what the words mean is learned sooner.
     """
 
     stamps: str

@@ -35,7 +35,8 @@ class _Scenes(torch.utils.data.Dataset[Scene]):
     def __getitem__(self, index: int) -> Scene:
         seed = self.config.seed * 1_000_000_007 + index
         if self.config.simple:
-            return self.builder.build(seed, objects=1, description="full")
+            description = "full" if index % 8 else "none"
+            return self.builder.build(seed, objects=1, description=description)
         return self.builder.build(seed)
 
 
