@@ -25,7 +25,7 @@ pytestmark = pytest.mark.slow
 
 
 def colorize(server: Server, name: str, text: str) -> Tensor:
-    """Colorize one of the pictures at the size that lcad-mini was trained for: 1x3xHxW in [0, 1]."""
+    """Colorize one of the pictures at the size that suits lcad-mini: 1x3xHxW in [0, 1]."""
     inputs: dict[str, Any] = {
         "checkpoint": "lcad-mini.safetensors",
         "image": ["photo", 0],
