@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention, silu
 
@@ -217,4 +216,3 @@ class LuminanceEncoder(nn.Module):
         h = self.mid.block_2(self.mid.attn_1(h))
         features.append(self.zero_conv_mid2(h))
         return features
-
