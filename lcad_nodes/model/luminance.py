@@ -192,11 +192,6 @@ class LuminanceEncoder(nn.Module):
         """Channels of the last output, which the UNet's first convolution reads."""
         return self.config.widths[-1]
 
-    @property
-    def outputs(self) -> int:
-        """Number of outputs: one a residual block, two of them in the middle."""
-        return len(self.config.widths) * self.config.blocks + 2
-
     def forward(self, hint: Tensor) -> list[Tensor]:
         """Compute the features of gray photos.
 
