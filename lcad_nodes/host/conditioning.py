@@ -48,7 +48,8 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
     if luminance is None:
         raise ConditioningError(
             "this model reads the photo's luminance, but the conditioning carries none: put "
-            "'L-CAD Condition' between the prompts and the sampler, for positive and negative"
+            "'Add Photo to Prompts (L-CAD)' between the prompts and the sampler, for positive and "
+            "negative"
         )
     if luminance.shape[1] != channels:
         raise ConditioningError(
@@ -58,7 +59,8 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
     if luminance.shape[2:] != latent.shape[2:]:
         raise ConditioningError(
             f"the latent is {_size(latent)} (height x width), but the luminance is "
-            f"{_size(luminance)}: use the latent that 'L-CAD Condition' gives for this photo"
+            f"{_size(luminance)}: use the latent that 'Add Photo to Prompts (L-CAD)' "
+            "gives for this photo"
         )
     if latent.shape[0] % luminance.shape[0]:
         raise ConditioningError(

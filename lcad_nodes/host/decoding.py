@@ -124,6 +124,6 @@ def _whole(feature: Tensor, activation: Tensor) -> Tensor:
         # The host decodes in tiles of its own where one piece does not fit into memory.
         raise DecodingError(
             "there is not enough memory to decode this size in one piece: set tile_size in "
-            "'L-CAD Decode', to 256 for example"
+            "'Decode Colors (L-CAD)', to 256 for example"
         )
     return feature

@@ -146,7 +146,7 @@ class SamplePreparation:
         if not any(guided):
             raise ConditioningError(
                 "the model is guided by instances, but no conditioning comes from them: connect "
-                "the positive output of the same 'L-CAD Instances' to the sampler"
+                "the positive output of the same 'Describe Objects (L-CAD)' to the sampler"
             )
         for cond, is_guided in zip(conds, guided, strict=True):
             masks = _placed_masks(cond, guider.model_patcher) if is_guided else None
@@ -161,7 +161,7 @@ def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:
     if geometry is None:
         raise ConditioningError(
             "the guided conditioning does not know the photo that its masks are for: put "
-            "'L-CAD Condition' after 'L-CAD Instances'"
+            "'Add Photo to Prompts (L-CAD)' after 'Describe Objects (L-CAD)'"
         )
     masks = cond[INSTANCES_KEY].masks.to(model.load_device)
     placed = geometry.place(masks[:, None], "nearest-exact")[:, 0]

@@ -104,7 +104,7 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     if not parts.encoder:
         raise CheckpointError(
             f"{name} holds no luminance encoder (tensors below '{PREFIXES['encoder']}'). Load a "
-            "UNet alone with 'Load L-CAD UNet', and the encoder from the checkpoint it was "
+            "UNet alone with 'Load UNet (L-CAD)', and the encoder from the checkpoint it was "
             "trained with."
         )
     model = _build_model(parts.unet, name, disable_dynamic)
@@ -151,8 +151,8 @@ def extra_channels(model: ModelPatcher) -> int:
         channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
     if "context_dim" not in config or channels <= 0:
         raise ConditioningError(
-            "the model does not read a photo's luminance: load one that does with 'Load L-CAD "
-            "Checkpoint' or 'Load L-CAD UNet', or teach it to with 'Apply L-CAD Patch'"
+            "the model does not read a photo's luminance: load one that does with 'Load "
+            "Checkpoint (L-CAD)' or 'Load UNet (L-CAD)', or teach it to with 'Apply Patch (L-CAD)'"
         )
     return channels
 

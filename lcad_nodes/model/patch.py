@@ -96,5 +96,5 @@ def from_file(tensors: Mapping[str, Tensor]) -> tuple[StateDict, StateDict]:
         for prefix in (PREFIXES["unet"], PREFIXES["encoder"])
     )
     if FIRST_CONVOLUTION not in differences or not encoder:
-        raise PatchError("it is not a patch made by 'Extract L-CAD Patch'")
+        raise PatchError("it is not a patch made by 'Extract Patch (L-CAD)'")
     return differences, encoder

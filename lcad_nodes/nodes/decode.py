@@ -20,12 +20,12 @@ class Decode(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_Decode",
-            display_name="L-CAD Decode",
+            display_name="Decode Colors (L-CAD)",
             category=CATEGORY,
             description="Turns sampled colors into a picture of the photo's own size.",
             search_aliases=["colorize", "vae decode"],
             inputs=[
-                io.Vae.Input("vae", tooltip="From 'Load L-CAD Checkpoint'."),
+                io.Vae.Input("vae", tooltip="From 'Load Checkpoint (L-CAD)'."),
                 io.Latent.Input("latent", tooltip="From the sampler."),
                 LCADLuminance.Input(
                     "luminance", tooltip="Of the photo that the latent was sampled for."

@@ -20,13 +20,13 @@ class EncodeLuminance(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_EncodeLuminance",
-            display_name="L-CAD Encode Luminance",
+            display_name="Encode Photo (L-CAD)",
             category=CATEGORY,
             description="Reads a photo's lightness, once for all steps. Color photos are turned "
             "gray.",
             search_aliases=["colorize", "black and white", "grayscale"],
             inputs=[
-                LCADEncoder.Input("encoder", tooltip="From 'Load L-CAD Checkpoint'."),
+                LCADEncoder.Input("encoder", tooltip="From 'Load Checkpoint (L-CAD)'."),
                 io.Image.Input("image", tooltip="The photo, of any size; its colors are ignored."),
                 io.Int.Input(
                     "resolution",
@@ -59,14 +59,14 @@ class Condition(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_Condition",
-            display_name="L-CAD Condition",
+            display_name="Add Photo to Prompts (L-CAD)",
             category=CATEGORY,
             description="Gives both prompts the photo's luminance, for any sampler node.",
             search_aliases=["colorize", "apply luminance"],
             inputs=[
                 io.Conditioning.Input("positive", tooltip="The encoded description."),
                 io.Conditioning.Input("negative", tooltip="An encoded empty text, usually."),
-                LCADLuminance.Input("luminance", tooltip="From 'L-CAD Encode Luminance'."),
+                LCADLuminance.Input("luminance", tooltip="From 'Encode Photo (L-CAD)'."),
             ],
             outputs=[
                 io.Conditioning.Output(display_name="positive", tooltip="For the sampler."),

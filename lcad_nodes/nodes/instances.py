@@ -38,12 +38,12 @@ class InstancesNode(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_Instances",
-            display_name="L-CAD Instances",
+            display_name="Describe Objects (L-CAD)",
             category=CATEGORY,
             description="Encodes a description and says where in the photo each object is.",
             search_aliases=["colorize objects", "masks", "regional prompt"],
             inputs=[
-                io.Clip.Input("clip", tooltip="From 'Load L-CAD Checkpoint'."),
+                io.Clip.Input("clip", tooltip="From 'Load Checkpoint (L-CAD)'."),
                 io.String.Input(
                     "text",
                     multiline=True,
@@ -78,7 +78,7 @@ class InstancesNode(io.ComfyNode):
                 ),
                 LCADInstances.Output(
                     display_name="instances",
-                    tooltip="For 'L-CAD Guide Attention' or 'L-CAD Sample'.",
+                    tooltip="For 'Keep Colors to Masks (L-CAD)' or 'Sample Colors (L-CAD)'.",
                 ),
             ],
             has_intermediate_output=True,
@@ -105,7 +105,7 @@ class GuideAttention(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_GuideAttention",
-            display_name="L-CAD Guide Attention",
+            display_name="Keep Colors to Masks (L-CAD)",
             category=CATEGORY,
             description="Keeps every phrase's colors to its mask, with any sampler node.",
             search_aliases=["instance guidance", "attention masks", "regional"],
@@ -113,7 +113,8 @@ class GuideAttention(io.ComfyNode):
                 io.Model.Input("model", tooltip="A luminance-conditioned model."),
                 LCADInstances.Input(
                     "instances",
-                    tooltip="From 'L-CAD Instances', whose positive goes to the sampler too.",
+                    tooltip="From the 'Describe Objects (L-CAD)' whose positive goes to the "
+                    "sampler.",
                 ),
                 STRENGTH,
                 _percent("start", 0.0, "begins"),

@@ -18,7 +18,7 @@ class LoadCheckpoint(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_LoadCheckpoint",
-            display_name="Load L-CAD Checkpoint",
+            display_name="Load Checkpoint (L-CAD)",
             category=CATEGORY,
             description="Loads a model that colorizes photos from words.",
             search_aliases=["colorize", "recolor", "black and white", "load lcad"],
@@ -33,9 +33,9 @@ class LoadCheckpoint(io.ComfyNode):
             outputs=[
                 io.Model.Output(tooltip="Denoises colors; reads the photo's luminance."),
                 io.Clip.Output(tooltip="Reads the description."),
-                io.Vae.Output(tooltip="Turns latents into colors; for 'L-CAD Decode'."),
+                io.Vae.Output(tooltip="Turns latents into colors; for 'Decode Colors (L-CAD)'."),
                 LCADEncoder.Output(
-                    display_name="encoder", tooltip="Reads the photo; for 'L-CAD Encode Luminance'."
+                    display_name="encoder", tooltip="Reads the photo; for 'Encode Photo (L-CAD)'."
                 ),
             ],
         )
@@ -55,7 +55,7 @@ class LoadUNet(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_LoadUNet",
-            display_name="Load L-CAD UNet",
+            display_name="Load UNet (L-CAD)",
             category=CATEGORY,
             description="Loads a luminance-conditioned UNet alone.",
             search_aliases=["colorize", "diffusion model"],

@@ -19,7 +19,7 @@ class ExtractPatch(io.ComfyNode):
         checkpoints = folder_paths.get_filename_list("checkpoints")
         return io.Schema(
             node_id="LCAD_ExtractPatch",
-            display_name="Extract L-CAD Patch",
+            display_name="Extract Patch (L-CAD)",
             category=CATEGORY,
             description="Saves what a model learned about coloring, to be put onto other Stable "
             "Diffusion 1.x models.",
@@ -61,7 +61,7 @@ class ApplyPatch(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_ApplyPatch",
-            display_name="Apply L-CAD Patch",
+            display_name="Apply Patch (L-CAD)",
             category=CATEGORY,
             description="Teaches a Stable Diffusion 1.x model to colorize photos.",
             search_aliases=["colorize", "lora", "add models"],
@@ -72,8 +72,8 @@ class ApplyPatch(io.ComfyNode):
                 io.Combo.Input(
                     "patch_name",
                     options=folder_paths.get_filename_list(FOLDER),
-                    tooltip="A file of 'Extract L-CAD Patch', in models/model_patches or still in "
-                    "the output folder.",
+                    tooltip="A file that 'Extract Patch (L-CAD)' has written; in "
+                    "models/model_patches, or still in the output folder.",
                 ),
                 io.Float.Input(
                     "strength",
@@ -87,7 +87,7 @@ class ApplyPatch(io.ComfyNode):
             outputs=[
                 io.Model.Output(tooltip="Denoises colors; reads the photo's luminance."),
                 LCADEncoder.Output(
-                    display_name="encoder", tooltip="Reads the photo; for 'L-CAD Encode Luminance'."
+                    display_name="encoder", tooltip="Reads the photo; for 'Encode Photo (L-CAD)'."
                 ),
             ],
         )

@@ -29,15 +29,15 @@ class Sample(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_Sample",
-            display_name="L-CAD Sample",
+            display_name="Sample Colors (L-CAD)",
             category=CATEGORY,
             description="Makes the colors: prompts, luminance and guidance in one sampler.",
             search_aliases=["colorize", "ksampler"],
             inputs=[
-                io.Model.Input("model", tooltip="From 'Load L-CAD Checkpoint'."),
+                io.Model.Input("model", tooltip="From 'Load Checkpoint (L-CAD)'."),
                 io.Conditioning.Input("positive", tooltip="The encoded description."),
                 io.Conditioning.Input("negative", tooltip="An encoded empty text, usually."),
-                LCADLuminance.Input("luminance", tooltip="From 'L-CAD Encode Luminance'."),
+                LCADLuminance.Input("luminance", tooltip="From 'Encode Photo (L-CAD)'."),
                 *sampling_inputs(),
                 io.Combo.Input(
                     "sampler_name",
@@ -63,13 +63,13 @@ class Sample(io.ComfyNode):
                 LCADInstances.Input(
                     "instances",
                     optional=True,
-                    tooltip="Keeps every phrase to its mask; from the 'L-CAD Instances' that gives "
-                    "positive.",
+                    tooltip="Keeps every phrase to its mask; from the 'Describe Objects (L-CAD)' "
+                    "that gives positive.",
                 ),
                 STRENGTH,
                 MODE,
             ],
-            outputs=[io.Latent.Output(tooltip="For 'L-CAD Decode'.")],
+            outputs=[io.Latent.Output(tooltip="For 'Decode Colors (L-CAD)'.")],
         )
 
     @classmethod
@@ -104,7 +104,7 @@ class ReferenceSchedule(io.ComfyNode):
         """Describe the node."""
         return io.Schema(
             node_id="LCAD_ReferenceSchedule",
-            display_name="L-CAD Reference Schedule",
+            display_name="Reference Schedule (L-CAD)",
             category=CATEGORY,
             description="The published sampler, for 'SamplerCustomAdvanced': connect both outputs "
             "to get the published result.",

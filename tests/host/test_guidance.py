@@ -177,7 +177,7 @@ def test_guidance_without_a_photo_is_an_error(scene: Scene) -> None:
     guider = comfy.samplers.CFGGuider(scene.guided())
     guider.set_conds(scene.positive, scene.negative)
     noise = torch.zeros(1, 4, *scene.luminance.geometry.latent)
-    with pytest.raises(ConditioningError, match="'L-CAD Condition' after 'L-CAD Instances'"):
+    with pytest.raises(ConditioningError, match=r"'Add Photo to Prompts .* after 'Describe"):
         guider.sample(noise, noise, comfy.samplers.sampler_object("euler"), torch.tensor([1.0, 0]))
 
 

@@ -150,7 +150,7 @@ def test_a_patched_model_reads_the_luminance_and_asks_for_it(family: Family) -> 
     patched, encoder = apply_patch(model, family.patch, 1.0)
     other = encode_luminance(encoder, photo(1), 0)
     assert relative_error(family.sample(patched), family.sample(patched, other)) > 1e-3
-    with pytest.raises(ConditioningError, match="put 'L-CAD Condition' between"):
+    with pytest.raises(ConditioningError, match="put 'Add Photo to Prompts"):
         family.sample_plain(patched)
     assert family.sample_plain(model).isfinite().all()
 

@@ -275,7 +275,7 @@ def test_any_sampler_refuses_prompts_without_luminance(pack: Pack) -> None:
 
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
-    with pytest.raises(ConditioningError, match="put 'L-CAD Condition' between"):
+    with pytest.raises(ConditioningError, match="put 'Add Photo to Prompts"):
         nodes.KSampler().sample(*sampler, pack.positive, pack.negative, latent)
     luminance = pack.luminance(photo())
     positive, negative, _ = Condition.execute(pack.positive, pack.negative, luminance).args
