@@ -26,7 +26,8 @@ class DataConfig:
         size: side of the square scenes in px; a multiple of 8.
         workers: processes that build scenes beside the trainer; 0: the trainer's own.
         seed: scenes and noise are functions of it.
-        simple: one object a scene, seven of eight described: what the words mean is learned sooner.
+        simple: share of scenes of one object, seven of eight described: what the words mean is
+            learned sooner from these.
     """
 
     stamps: str
@@ -34,7 +35,7 @@ class DataConfig:
     size: int = 256
     workers: int = 1
     seed: int = 0
-    simple: bool = False
+    simple: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,9 @@ from torch.utils.data import DataLoader
 from ..evaluation.scenes import Scene, SceneBuilder
 from .config import DataConfig
 
+GOLDEN_RATIO = 0.6180339887498949
+"""Its multiples spread scenes of one sort evenly among the others."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -34,7 +37,7 @@ class _Scenes(torch.utils.data.Dataset[Scene]):
 
     def __getitem__(self, index: int) -> Scene:
         seed = self.config.seed * 1_000_000_007 + index
-        if self.config.simple:
+        if index * GOLDEN_RATIO % 1 < self.config.simple:
             description = "full" if index % 8 else "none"
             return self.builder.build(seed, objects=1, description=description)
         return self.builder.build(seed)
