@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from ..color.names import TERMS
+from .aging import Ager
 from .backgrounds import crop, plain, read_photos, surface
 from .captions import Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
@@ -136,6 +137,7 @@ class SceneBuilder:
         self._cutouts = read_cutouts(stamps, split)
         self._photos = read_photos(photos, split)
         self._painter = Painter()
+        self._ager = Ager()
 
     def build(
         self,
@@ -146,6 +148,9 @@ class SceneBuilder:
         description: Description = "any",
     ) -> Scene:
         """The scene of a seed.
+
+        Drawn freely, by the seed alone, about half of the scenes look like old photographs. A
+        scene that is asked for by any other argument is one to measure with: never aged.
 
         Args:
             seed: zero or more; the same seed and arguments give the same scene.
@@ -160,6 +165,7 @@ class SceneBuilder:
         if objects is not None and not 0 <= objects <= 3:
             raise SceneError(f"A scene has 0 to 3 objects, not {objects}.")
         rng = np.random.default_rng(seed)
+        free = objects is None and kinds == description == "any"
         count = self._count(rng) if objects is None else objects
         ground, ground_color = self._ground(rng, natural=count == 0)
         layout = _Layout(self.size, count, axis=int(rng.random() < 0.2))
@@ -175,13 +181,19 @@ class SceneBuilder:
         text, phrases = describe(said, ground_color if rng.random() < 0.4 else None, rng)
         phrase = iter(phrases)
         return Scene(
-            image=torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 255,
+            image=self._develop(image, rng, old=free and rng.random() < 0.5),
             text=text,
             objects=tuple(
                 SceneObject(thing.name, thing.color, next(phrase) if mention else None, mask)
                 for thing, mention, mask in zip(placed, mentions, masks, strict=True)
             ),
         )
+
+    def _develop(self, image: Image.Image, rng: np.random.Generator, *, old: bool) -> Tensor:
+        """3,H,W in [0, 1] of a finished picture, aged if it is to be old."""
+        if old:
+            return torch.from_numpy(self._ager.age(image, rng))
+        return torch.from_numpy(np.array(image)).movedim(-1, 0).float() / 255
 
     def _count(self, rng: np.random.Generator) -> int:
         if self._photos and rng.random() < 0.08:
