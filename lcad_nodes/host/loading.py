@@ -1,6 +1,7 @@
 """Checkpoints into the host's own networks, every width and depth read off the tensors."""
 
 import logging
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from pickle import UnpicklingError
@@ -8,7 +9,6 @@ from typing import Any, NamedTuple
 
 import comfy.model_detection
 import comfy.model_management as management
-import comfy.model_patcher
 import comfy.ops
 import comfy.sd
 import comfy.supported_models
@@ -17,7 +17,7 @@ import folder_paths
 import torch
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from ..model.checkpoint import (
@@ -30,12 +30,16 @@ from ..model.checkpoint import (
 )
 from ..model.luminance import LuminanceEncoder
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
+from .compat import CoreModelPatcher, is_dynamic
 from .conditioning import ConditioningError, check_inputs
+from .luminance import TRAINED_AT
 
 HEADS = 8
 """Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
 TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
+RESOLUTION_METADATA = "modelspec.resolution"
+"""What Stability AI's ModelSpec calls the size a model was trained at: width x height, in px."""
 PATCHED_CHANNELS = "lcad_channels"
 """Where a model that a patch has extended carries how many channels of luminance it reads."""
 
@@ -109,11 +113,13 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
         )
     model = _build_model(parts.unet, name, disable_dynamic)
     model.cached_patcher_init = (load_checkpoint, (path,), 0)
+    encoder = build_encoder(parts.encoder, name)
+    encoder.set_attachments(TRAINED_AT, _trained_at(path))
     return Checkpoint(
         model=model,
         clip=_build_clip(parts.text, name) if parts.text else _lacking(name, "text encoder"),
         vae=_build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE"),
-        encoder=build_encoder(parts.encoder, name),
+        encoder=encoder,
     )
 
 
@@ -177,6 +183,16 @@ def read_tensors(path: str) -> StateDict:
     return tensors
 
 
+def _trained_at(path: str) -> int | None:
+    """Read off a file's header the shorter side, in px, that it was trained at, if it says so."""
+    if not path.lower().endswith((".safetensors", ".sft")):
+        return None
+    with safe_open(path, framework="pt") as file:
+        stated = (file.metadata() or {}).get(RESOLUTION_METADATA, "")
+    sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", stated)
+    return min(map(int, sides.groups())) if sides else None
+
+
 def _from_diffusers(unet: StateDict, name: str) -> StateDict:
     try:
         return unet_from_diffusers(unet)
@@ -222,15 +238,11 @@ def _build_model(unet: StateDict, name: str, disable_dynamic: bool) -> ModelPatc
     model = config.get_model(unet, device=torch.device("meta") if assign else initial_device)
     model.device = initial_device
     _check_fit(model.diffusion_model.state_dict(), unet, f"the UNet of {name}")
-    patcher_class = (
-        comfy.model_patcher.ModelPatcher
-        if disable_dynamic
-        else comfy.model_patcher.CoreModelPatcher
-    )
+    patcher_class = ModelPatcher if disable_dynamic else CoreModelPatcher
     patcher = patcher_class(model, device, management.unet_offload_device())
-    if assign and not patcher.is_dynamic():  # dynamic memory converts weights as it moves them
+    if assign and not is_dynamic(patcher):  # dynamic memory converts weights as it moves them
         unet = {key: weight.to(dtype) for key, weight in unet.items()}
-    model.load_model_weights(dict(unet), assign=assign)
+    model.diffusion_model.load_state_dict(unet, assign=assign)
     return patcher
 
 
@@ -283,7 +295,9 @@ def _build_vae(tensors: StateDict, name: str) -> comfy.sd.VAE:
         raise CheckpointError(
             f"the VAE of {name} is not one as in Stable Diffusion 1.x: it has no {error}"
         ) from error
-    config = {"ddconfig": encoder, "decoder_ddconfig": decoder, "embed_dim": embedding}
+    config = {"ddconfig": encoder, "embed_dim": embedding}
+    if decoder != encoder:  # older hosts know one configuration for both
+        config["decoder_ddconfig"] = decoder
     try:
         vae = comfy.sd.VAE(tensors, config={"params": config})
     except RuntimeError as error:
@@ -323,9 +337,7 @@ def build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
     except LayoutError as error:
         raise CheckpointError(f"{name}: {error}") from error
     encoder = encoder.eval().requires_grad_(False)
-    return comfy.model_patcher.CoreModelPatcher(
-        encoder, management.vae_device(), management.vae_offload_device()
-    )
+    return CoreModelPatcher(encoder, management.vae_device(), management.vae_offload_device())
 
 
 def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:

@@ -11,6 +11,12 @@ from ..color.lab import lightness as lightness_of
 from ..model.geometry import Geometry
 from ..model.luminance import network_input
 
+TRAINED_AT = "lcad_trained_at"
+"""Where an encoder carries the resolution, in px, that its checkpoint was trained at."""
+PUBLISHED_RESOLUTION = 256
+"""What the published model was trained at, in px; for files that do not say."""
+CHECKPOINTS = -1
+"""In place of a resolution: what the encoder's checkpoint was trained at."""
 MEMORY_PER_PIXEL = 1767
 """Values that the encoder holds at a time a pixel: the host's figure for the same stack."""
 
@@ -41,9 +47,12 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
     Args:
         encoder: a `LuminanceEncoder` in a patcher.
         image: sRGB photos Bx3xHxW in [0, 1]; of color photos only the lightness is used.
-        resolution: the shorter side of the working size in px; 0: the photo's own.
+        resolution: the shorter side of the working size in px; 0: the photo's own; -1: what the
+            encoder's checkpoint was trained at.
     """
     lightness = lightness_of(image)
+    if resolution == CHECKPOINTS:
+        resolution = encoder.get_attachment(TRAINED_AT) or PUBLISHED_RESOLUTION
     geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution)
     hint = network_input(geometry.place(lightness, "bilinear"))
     features = [_run(encoder, row) for row in hint.split(1)]

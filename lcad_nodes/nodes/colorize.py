@@ -8,6 +8,8 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 from torch import Tensor
 
+from .compat import schema
+from .encode import RESOLUTION
 from .sample import sampling_inputs
 from .types import CATEGORY
 
@@ -22,7 +24,7 @@ class Colorize(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_Colorize",
             display_name="Colorize Photo (L-CAD)",
             category=CATEGORY,
@@ -37,7 +39,7 @@ class Colorize(io.ComfyNode):
                 ),
                 io.Image.Input(
                     "image",
-                    raw_link=True,
+                    extra_dict={"rawLink": True},
                     tooltip="The photo, of any size. Color photos are turned gray first.",
                 ),
                 io.String.Input(
@@ -48,14 +50,7 @@ class Colorize(io.ComfyNode):
                     "Empty: the model chooses.",
                 ),
                 *sampling_inputs(),
-                io.Int.Input(
-                    "resolution",
-                    default=256,
-                    min=0,
-                    max=16384,
-                    tooltip="Shorter side, in pixels, of the size that colors are made at; 0: the "
-                    "photo's own.",
-                ),
+                RESOLUTION,
             ],
             outputs=[io.Image.Output(tooltip="The photo in color, of the same size.")],
             enable_expand=True,

@@ -9,6 +9,7 @@ from comfy_api.latest import io
 
 from ..host.decoding import Lightness, decode
 from ..host.luminance import Luminance
+from .compat import schema
 from .types import CATEGORY, LCADLuminance, require, to_image
 
 
@@ -18,7 +19,7 @@ class Decode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_Decode",
             display_name="Decode Colors (L-CAD)",
             category=CATEGORY,

@@ -8,8 +8,19 @@ from torch import Tensor
 
 from ..color.lab import gray
 from ..host.conditioning import Conditioning, add_luminance, empty_latent
-from ..host.luminance import Luminance, encode_luminance
+from ..host.luminance import CHECKPOINTS, Luminance, encode_luminance
+from .compat import schema
 from .types import CATEGORY, LCADEncoder, LCADLuminance, from_image, to_image
+
+RESOLUTION = io.Int.Input(
+    "resolution",
+    default=CHECKPOINTS,
+    min=CHECKPOINTS,
+    max=16384,
+    tooltip="Shorter side, in pixels, of the size that colors are made at. -1: what the model was "
+    "trained at, as its file says, else 256; best as a rule. 0: the photo's own. The result has "
+    "the photo's size in any case.",
+)
 
 
 class EncodeLuminance(io.ComfyNode):
@@ -18,7 +29,7 @@ class EncodeLuminance(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_EncodeLuminance",
             display_name="Encode Photo (L-CAD)",
             category=CATEGORY,
@@ -28,15 +39,7 @@ class EncodeLuminance(io.ComfyNode):
             inputs=[
                 LCADEncoder.Input("encoder", tooltip="From 'Load Checkpoint (L-CAD)'."),
                 io.Image.Input("image", tooltip="The photo, of any size; its colors are ignored."),
-                io.Int.Input(
-                    "resolution",
-                    default=256,
-                    min=0,
-                    max=16384,
-                    tooltip="Shorter side, in pixels, of the size that colors are made at; 0: the "
-                    "photo's own. The result has the photo's size either way. Models work best "
-                    "near the size they were trained at (256 for the published one).",
-                ),
+                RESOLUTION,
             ],
             outputs=[
                 LCADLuminance.Output(display_name="luminance", tooltip="What the networks read."),
@@ -57,7 +60,7 @@ class Condition(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_Condition",
             display_name="Add Photo to Prompts (L-CAD)",
             category=CATEGORY,

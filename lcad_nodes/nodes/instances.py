@@ -9,6 +9,7 @@ from torch import Tensor
 from ..host.guidance import Guidance, Mode, guide_attention
 from ..host.instances import Instances, encode_instances
 from ..model.guidance import Reduction
+from .compat import growing, grown, schema
 from .preview import draw_instances
 from .types import CATEGORY, InputError, LCADInstances, require
 
@@ -36,7 +37,7 @@ class InstancesNode(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_Instances",
             display_name="Describe Objects (L-CAD)",
             category=CATEGORY,
@@ -57,18 +58,15 @@ class InstancesNode(io.ComfyNode):
                     tooltip="One phrase of the description a line, one for each mask. Empty: the "
                     "description's comma-separated parts.",
                 ),
-                io.Autogrow.Input(
+                *growing(
                     "masks",
-                    template=io.Autogrow.TemplatePrefix(
-                        io.Mask.Input(
-                            "mask",
-                            tooltip="Where the phrase's object is, in the photo's size. A batch "
-                            "of masks counts as that many.",
-                        ),
-                        prefix="mask_",
-                        min=1,
-                        max=MAX_MASKS,
+                    io.Mask.Input(
+                        "mask",
+                        tooltip="Where the phrase's object is, in the photo's size. A batch of "
+                        "masks counts as that many.",
                     ),
+                    prefix="mask_",
+                    most=MAX_MASKS,
                     tooltip="One mask for each phrase, in the same order.",
                 ),
             ],
@@ -86,11 +84,19 @@ class InstancesNode(io.ComfyNode):
 
     @classmethod
     def execute(
-        cls, clip: io.Clip.Type, text: str, phrases: str, masks: io.Autogrow.Type
+        cls,
+        clip: io.Clip.Type,
+        text: str,
+        phrases: str,
+        masks: dict[str, Tensor] | None = None,
+        **numbered: Tensor,
     ) -> io.NodeOutput:
-        """Encode, and show which words go with which mask."""
+        """Encode, and show which words go with which mask.
+
+        The masks come as one list, or one by one from a host whose lists do not grow.
+        """
         require(clip, "clip", "'Load CLIP' with the text encoder of its base model")
-        single = [mask for batch in masks.values() for mask in _single_masks(batch)]
+        single = [mask for batch in grown(masks or numbered) for mask in _single_masks(batch)]
         positive, instances = encode_instances(clip, text, phrases, single)
         return io.NodeOutput(
             positive, instances, ui=ui.PreviewImage(draw_instances(instances), cls=cls)
@@ -103,7 +109,7 @@ class GuideAttention(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_GuideAttention",
             display_name="Keep Colors to Masks (L-CAD)",
             category=CATEGORY,

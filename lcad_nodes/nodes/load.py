@@ -7,6 +7,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..host.loading import load_checkpoint, load_unet
+from .compat import schema
 from .types import CATEGORY, LCADEncoder
 
 
@@ -16,7 +17,7 @@ class LoadCheckpoint(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_LoadCheckpoint",
             display_name="Load Checkpoint (L-CAD)",
             category=CATEGORY,
@@ -53,7 +54,7 @@ class LoadUNet(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_LoadUNet",
             display_name="Load UNet (L-CAD)",
             category=CATEGORY,

@@ -7,6 +7,7 @@ import folder_paths
 from comfy_api.latest import io
 
 from ..host.patch import FOLDER, apply_patch, extract_patch
+from .compat import schema
 from .types import CATEGORY, LCADEncoder
 
 
@@ -17,7 +18,7 @@ class ExtractPatch(io.ComfyNode):
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
         checkpoints = folder_paths.get_filename_list("checkpoints")
-        return io.Schema(
+        return schema(
             node_id="LCAD_ExtractPatch",
             display_name="Extract Patch (L-CAD)",
             category=CATEGORY,
@@ -59,7 +60,7 @@ class ApplyPatch(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         """Describe the node."""
-        return io.Schema(
+        return schema(
             node_id="LCAD_ApplyPatch",
             display_name="Apply Patch (L-CAD)",
             category=CATEGORY,

@@ -2,7 +2,7 @@
 
 python -m lcad_nodes.training compression CONFIG.toml
 python -m lcad_nodes.training diffusion CONFIG.toml
-python -m lcad_nodes.training export CHECKPOINT OUT
+python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128
 """
 
 import argparse
@@ -17,10 +17,10 @@ from .config import CompressionConfig, DiffusionConfig, load_config
 from .loop import save_checkpoint
 
 
-def export(checkpoint: Path, out: Path) -> Path:
-    """Write a checkpoint in half precision, as it is shipped."""
-    tensors = load_file(checkpoint)
-    save_checkpoint({name: tensor.to(torch.float16) for name, tensor in tensors.items()}, out)
+def export(checkpoint: Path, out: Path, resolution: int) -> Path:
+    """Write a checkpoint in half precision, as it is shipped, with what it was trained at in px."""
+    tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(checkpoint).items()}
+    save_checkpoint(tensors, out, {"modelspec.resolution": f"{resolution}x{resolution}"})
     return out
 
 
@@ -40,6 +40,12 @@ def main() -> None:
     ship = commands.add_parser("export")
     ship.add_argument("checkpoint", type=Path)
     ship.add_argument("out", type=Path)
+    ship.add_argument(
+        "--resolution",
+        type=int,
+        required=True,
+        help="side of the scenes that it was trained on, in px; nodes work at it by default",
+    )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if arguments.command == "compression":
@@ -47,7 +53,7 @@ def main() -> None:
     elif arguments.command == "diffusion":
         path = diffusion.train(load_config(DiffusionConfig, arguments.config))
     else:
-        path = export(arguments.checkpoint, arguments.out)
+        path = export(arguments.checkpoint, arguments.out, arguments.resolution)
     logging.getLogger(__name__).info("wrote %s", path)
 
 

@@ -41,10 +41,10 @@ class TrainingError(RuntimeError):
     """Training cannot go on; the message says at which step and why."""
 
 
-def save_checkpoint(tensors: StateDict, path: Path) -> None:
+def save_checkpoint(tensors: StateDict, path: Path, metadata: dict[str, str] | None = None) -> None:
     """Write a checkpoint whole or not at all."""
     partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial)
+    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata)
     partial.replace(path)
 
 
