@@ -3,8 +3,6 @@
 from collections.abc import Iterator
 
 import torch
-from kornia.color import lab_to_rgb as _lab_to_rgb
-from kornia.color import rgb_to_lab as _rgb_to_lab
 from torch import Tensor
 
 BAND_PIXELS = 1 << 19
@@ -87,3 +85,15 @@ def check_image(image: Tensor, *, channels: int) -> None:
     if not image.isfinite().all():
         count = int((~image.isfinite()).sum())
         raise ImageError(f"The image has {count} values that are NaN or infinite.")
+
+
+def _rgb_to_lab(rgb: Tensor) -> Tensor:
+    from kornia.color import rgb_to_lab  # takes half a second: not before a picture is made
+
+    return rgb_to_lab(rgb)
+
+
+def _lab_to_rgb(lab: Tensor) -> Tensor:
+    from kornia.color import lab_to_rgb
+
+    return lab_to_rgb(lab)

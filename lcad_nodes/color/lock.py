@@ -1,7 +1,6 @@
 """The luminance lock: a colorized image with the photo's own lightness."""
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
 from .lab import ImageError, check_image, row_bands
@@ -26,6 +25,8 @@ def lock_lightness(image: Tensor, lightness: Tensor) -> Tensor:
     Raises:
         ImageError: a shape does not fit, a value is not finite or a lightness not in [0, 100].
     """
+    from kornia.color import lab_to_rgb, rgb_to_lab
+
     check_image(image, channels=3)
     _check_lightness(lightness, image)
     locked = torch.empty_like(image)
@@ -70,6 +71,8 @@ def _scale_chroma(colors: Tensor, scale: Tensor) -> Tensor:
 
 def _in_gamut(colors: Tensor) -> Tensor:
     """Whether each of 3,... Lab colors lies in the sRGB cube."""
+    from kornia.color import lab_to_rgb
+
     rgb = lab_to_rgb(colors.reshape(3, -1, 1), clip=False)
     return ((rgb >= 0) & (rgb <= 1)).all(dim=0).view(colors.shape[1:])
 

@@ -1,7 +1,6 @@
 """Colors made at a small size, carried to the photo's full size along the photo's own edges."""
 
 import torch
-from kornia.filters import box_blur
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -56,6 +55,8 @@ def _line(image: Tensor, lightness: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _window_mean(values: Tensor) -> Tensor:
+    from kornia.filters import box_blur
+
     return box_blur(values, WINDOW, border_type="replicate")
 
 
