@@ -7,6 +7,7 @@ import folder_paths
 from comfy_api.latest import ComfyExtension, io
 from packaging.version import Version
 
+WEB_DIRECTORY = "./lcad_nodes/web"  # the page looks below it for docs/<node id>.md
 WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
 OLDEST_COMFYUI = "0.30.0"
 
