@@ -4,7 +4,7 @@ Everything here is a palette: a table of 256 sRGB colors, one for each lightness
 picture's lightness up in it costs next to nothing, whatever the picture's size.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class Paint:
     hue: tuple[float, float]
 
 
-PAINTS = {
+_BASIC = {
     "red": Paint((28, 52), (22, 62), (50, 74), (26, 38)),
     "orange": Paint((54, 70), (46, 76), (56, 78), (54, 67)),
     "yellow": Paint((66, 90), (48, 94), (52, 84), (84, 97)),
@@ -48,6 +48,96 @@ PAINTS = {
     "white": Paint((80, 95), (74, 97), (0, 5), (0, 360)),
     "gray": Paint((36, 68), (26, 76), (0, 4), (0, 360)),
 }
+
+# After what people commonly call so, as far as the surfaces of things reach it.
+FURTHER = {
+    "azure": Paint((46, 62), (40, 68), (40, 56), (266, 280)),
+    "beige": Paint((78, 90), (72, 93), (12, 24), (82, 98)),
+    "burgundy": Paint((15, 28), (12, 32), (28, 44), (2, 18)),
+    "charcoal": Paint((16, 32), (12, 36), (0, 5), (200, 280)),
+    "chocolate": Paint((16, 34), (12, 38), (18, 30), (48, 62)),
+    "coral": Paint((60, 72), (54, 76), (46, 64), (32, 44)),
+    "cream": Paint((88, 96), (84, 97), (12, 24), (92, 106)),
+    "crimson": Paint((28, 44), (24, 48), (54, 72), (20, 34)),
+    "cyan": Paint((68, 90), (60, 92), (34, 48), (196, 218)),
+    "emerald": Paint((40, 62), (32, 66), (44, 60), (150, 164)),
+    "gold": Paint((62, 82), (54, 86), (50, 74), (80, 91)),
+    "indigo": Paint((14, 34), (10, 38), (34, 56), (297, 308)),
+    "khaki": Paint((56, 74), (48, 78), (22, 38), (92, 106)),
+    "lavender": Paint((68, 84), (62, 88), (18, 34), (296, 312)),
+    "lilac": Paint((66, 80), (60, 84), (22, 40), (314, 328)),
+    "lime": Paint((72, 88), (64, 90), (60, 84), (114, 127)),
+    "magenta": Paint((40, 58), (34, 64), (56, 80), (332, 350)),
+    "maroon": Paint((16, 28), (12, 32), (30, 46), (14, 30)),
+    "mauve": Paint((50, 66), (44, 70), (16, 28), (330, 358)),
+    "mint": Paint((80, 92), (74, 94), (24, 42), (148, 168)),
+    "mustard": Paint((58, 74), (50, 76), (48, 66), (84, 94)),
+    "navy": Paint((8, 22), (5, 28), (20, 38), (276, 294)),
+    "ochre": Paint((50, 66), (44, 70), (38, 56), (74, 84)),
+    "olive": Paint((38, 54), (30, 58), (36, 52), (100, 112)),
+    "rust": Paint((32, 48), (26, 52), (44, 62), (46, 56)),
+    "salmon": Paint((64, 78), (58, 80), (34, 50), (32, 48)),
+    "scarlet": Paint((38, 54), (34, 58), (66, 86), (36, 44)),
+    "silver": Paint((68, 82), (62, 88), (0, 4), (200, 280)),
+    "tan": Paint((62, 78), (54, 82), (22, 36), (74, 86)),
+    "teal": Paint((32, 52), (26, 58), (26, 38), (188, 208)),
+    "turquoise": Paint((62, 80), (54, 84), (36, 48), (178, 202)),
+    "violet": Paint((36, 60), (30, 64), (48, 74), (306, 318)),
+}
+# "Light red" would be pink, "dark yellow" olive, and "dark orange" brown.
+_LIGHT = ("blue", "brown", "gray", "green", "orange", "pink", "purple", "yellow")
+_DARK = ("blue", "brown", "gray", "green", "pink", "purple", "red")
+
+
+def _lighter(paint: Paint) -> Paint:
+    (low, high), top = paint.lightness, paint.widest[1]
+    least = high - 0.25 * (high - low)
+    return replace(paint, lightness=(least, top), widest=(least, top))
+
+
+def _darker(paint: Paint) -> Paint:
+    (low, high), bottom = paint.lightness, paint.widest[0]
+    most = low + 0.25 * (high - low)
+    return replace(paint, lightness=(bottom, most), widest=(bottom, most))
+
+
+MODIFIED = {
+    **{f"light {term}": _lighter(_BASIC[term]) for term in _LIGHT},
+    **{f"dark {term}": _darker(_BASIC[term]) for term in _DARK},
+}
+PAINTS = _BASIC | FURTHER | MODIFIED
+"""Every color term that things can be painted in."""
+
+CLEARLY = 24.0
+"""Distance in CIE Lab from which on two color terms tell things of one kind apart."""
+
+
+def draw_terms(count: int, rng: np.random.Generator, *, basic: bool, apart: bool) -> list[str]:
+    """Color terms: four fifths basic ones, the rest further ones and light or dark ones.
+
+    Args:
+        count: how many.
+        rng: draws them.
+        basic: basic ones only.
+        apart: all clearly different, so that they tell things of one kind apart.
+    """
+    drawn: list[str] = []
+    while len(drawn) < count:
+        sort = 0 if basic else rng.choice(3, p=[0.8, 0.12, 0.08])
+        term = str(rng.choice((TERMS, tuple(FURTHER), tuple(MODIFIED))[sort]))
+        if not apart or all(_distance(term, other) >= CLEARLY for other in drawn):
+            drawn.append(term)
+    return drawn
+
+
+def _distance(one: str, other: str) -> float:
+    """Between the middles of two terms' ranges, in CIE Lab."""
+    return float(np.linalg.norm(_middle(PAINTS[one]) - _middle(PAINTS[other])))
+
+
+def _middle(paint: Paint) -> Array:
+    chroma, angle = np.mean(paint.chroma), np.radians(np.mean(paint.hue))
+    return np.array([np.mean(paint.lightness), chroma * np.cos(angle), chroma * np.sin(angle)])
 
 
 @dataclass(frozen=True)
@@ -86,13 +176,14 @@ class Painter:
     ) -> NDArray[np.uint8]:
         """An object's pixels in the color of a term, H,W,4 sRGB with alpha.
 
-        The mean color that results is, by `color_matches`, the term's. A thing of little but
+        The mean color that results is, by `color_matches`, the basic term's ("light blue" counts
+        as blue), or near the middle of a further term's range. A thing of little but
         black and white cannot have every color unless its contrast is reduced and its neutral
         parts are painted too: both go as far as needed.
 
         Args:
             shading: H,W,4, as `CutOut.shading`.
-            term: one of the basic color terms.
+            term: one of `PAINTS`.
             rng: draws the color's exact hue, chroma and lightness.
         """
         inside = shading[..., 3] > 127
@@ -164,6 +255,11 @@ class Painter:
         return self.limit(np.stack(lab, axis=1))
 
     def _is(self, term: str, mean: Array) -> bool:
+        term = term.split()[-1]
+        if term in FURTHER:
+            middle = self.limit(np.array([[mean[0], *_middle(FURTHER[term])[1:]]]))[0]
+            enough = max(ALIKE, 0.3 * float(np.hypot(*middle[1:])))
+            return bool(np.linalg.norm(middle[1:] - mean[1:]) <= enough)
         colors = self._terms[int(mean[0].round())]
         nearest = colors[np.linalg.norm(colors - mean[1:], axis=1).argmin()]
         return bool(np.linalg.norm(colors[TERMS.index(term)] - nearest) <= ALIKE)

@@ -17,12 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
-from ..color.names import TERMS
 from .aging import Ager
 from .backgrounds import crop, plain, read_photos, surface
 from .captions import Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
-from .recolor import Painter
+from .recolor import Painter, draw_terms
 
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
@@ -42,7 +41,7 @@ class SceneObject:
 
     Attributes:
         name: what it is.
-        color: the basic color term it was painted in; None: its natural colors.
+        color: the color term it was painted in; None: its natural colors.
         phrase: what the description says of it, exactly as it stands there; None: nothing.
         mask: H,W float, 1 where it is seen.
     """
@@ -150,7 +149,8 @@ class SceneBuilder:
         """The scene of a seed.
 
         Drawn freely, by the seed alone, about half of the scenes look like old photographs. A
-        scene that is asked for by any other argument is one to measure with: never aged.
+        scene that is asked for by any other argument is one to measure with: never aged, and in
+        the eleven basic colors only.
 
         Args:
             seed: zero or more; the same seed and arguments give the same scene.
@@ -167,10 +167,12 @@ class SceneBuilder:
         rng = np.random.default_rng(seed)
         free = objects is None and kinds == description == "any"
         count = self._count(rng) if objects is None else objects
-        ground, ground_color = self._ground(rng, natural=count == 0)
+        ground, ground_color = self._ground(rng, natural=count == 0, basic=not free)
         layout = _Layout(self.size, count, axis=int(rng.random() < 0.2))
         cutouts, same = self._choose(count, kinds, rng)
-        colors = _colors(count, same, description == "full" or kinds != "any", rng)
+        terms = draw_terms(count, rng, basic=not free, apart=same)
+        painted = same or description == "full" or kinds != "any"
+        colors = [term if painted or rng.random() < 0.85 else None for term in terms]
         placed = [
             self._place(cutout, color, index, layout, rng)
             for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
@@ -200,7 +202,9 @@ class SceneBuilder:
             return 0
         return int(rng.choice([1, 2, 3], p=[0.45, 0.32, 0.23]))
 
-    def _ground(self, rng: np.random.Generator, *, natural: bool) -> tuple[Image.Image, str | None]:
+    def _ground(
+        self, rng: np.random.Generator, *, natural: bool, basic: bool
+    ) -> tuple[Image.Image, str | None]:
         """The background, and its color's name where it has one."""
         if self._photos and (natural or rng.random() < 0.5):
             photo = crop(self._photos[rng.integers(len(self._photos))], self.size, rng)
@@ -208,7 +212,7 @@ class SceneBuilder:
                 photo = photo.filter(ImageFilter.BoxBlur(rng.uniform(1, 5)))
             return photo, None
         if rng.random() < 0.3:
-            term = str(rng.choice(TERMS))
+            term = draw_terms(1, rng, basic=basic, apart=False)[0]
             return plain(self.size, self._painter.draw(term, rng), rng), term
         return surface(self.size, self._painter, rng), None
 
@@ -291,16 +295,6 @@ def _cast_shadow(image: Image.Image, alpha: Image.Image, rng: np.random.Generato
     image = image.copy()
     image.paste((0, 0, 0), (0, 0), shadow)
     return image
-
-
-def _colors(
-    count: int, same: bool, painted: bool, rng: np.random.Generator
-) -> Sequence[str | None]:
-    """A color for each object; all different where they are of one kind."""
-    drawn = [str(term) for term in rng.choice(TERMS, count, replace=not same)]
-    if same or painted:
-        return drawn
-    return [term if rng.random() < 0.85 else None for term in drawn]
 
 
 def _mentions(

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from lcad_nodes.color.lab import rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches, nearest_term
-from lcad_nodes.evaluation.recolor import Painter, to_rgb
+from lcad_nodes.evaluation.recolor import FURTHER, MODIFIED, PAINTS, Painter, draw_terms, to_rgb
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,50 @@ def test_the_mean_color_is_called_what_was_asked_for(
     for seed in range(5):
         painted = painter.paint(shading(*tones), term, np.random.default_rng(seed))
         assert color_matches(lab_of(painted[0, :, :3]).mean(axis=0).tolist(), term)
+
+
+@pytest.mark.parametrize("term", MODIFIED)
+def test_a_light_or_dark_color_is_still_called_the_basic_one(painter: Painter, term: str) -> None:
+    modifier, basic = term.split()
+    plain, modified = (
+        [
+            lab_of(painter.paint(shading(20, 80), t, np.random.default_rng(seed))[0, :, :3])
+            for seed in range(12)
+        ]
+        for t in (basic, term)
+    )
+    assert all(color_matches(lab.mean(axis=0).tolist(), basic) for lab in modified)
+    change = np.mean(modified, axis=(0, 1))[0] - np.mean(plain, axis=(0, 1))[0]
+    assert change > 4 if modifier == "light" else change < -4
+
+
+@pytest.mark.parametrize("term", FURTHER)
+def test_a_further_color_lies_in_its_range(painter: Painter, term: str) -> None:
+    paint = PAINTS[term]
+    for seed in range(6):
+        painted = painter.paint(shading(25, 75), term, np.random.default_rng(seed))
+        light, a, b = lab_of(painted[0, :, :3]).mean(axis=0)
+        assert paint.widest[0] - 2 < light < paint.widest[1] + 2
+        assert 0.6 * paint.chroma[0] - 1 < np.hypot(a, b) < paint.chroma[1] + 2
+        if paint.chroma[0] > 0:
+            middle = np.mean(paint.hue)
+            off = (np.degrees(np.arctan2(b, a)) - middle + 180) % 360 - 180
+            assert abs(off) < paint.hue[1] - middle + 8
+
+
+def test_most_terms_drawn_are_basic() -> None:
+    drawn = draw_terms(2000, np.random.default_rng(0), basic=False, apart=False)
+    assert 0.75 < sum(term in TERMS for term in drawn) / 2000 < 0.85
+    assert set(drawn) == set(PAINTS)
+    assert set(draw_terms(500, np.random.default_rng(1), basic=True, apart=False)) == set(TERMS)
+
+
+def test_terms_that_tell_things_apart_are_not_alike() -> None:
+    for seed in range(300):
+        drawn = draw_terms(3, np.random.default_rng(seed), basic=False, apart=True)
+        assert len(set(drawn)) == 3
+        assert not {"blue", "azure"} <= set(drawn)
+        assert not {"silver", "light gray"} <= set(drawn)
 
 
 @pytest.mark.parametrize("term", TERMS)

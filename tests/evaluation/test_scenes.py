@@ -36,7 +36,7 @@ def test_a_seed_gives_one_scene(builder: SceneBuilder, stamps: Path, photos: Pat
 def test_every_kind_of_scene_comes_up(builder: SceneBuilder) -> None:
     scenes = [builder.build(seed) for seed in range(150)]
     assert {len(scene.objects) for scene in scenes} == {0, 1, 2, 3}
-    assert {o.color for scene in scenes for o in scene.objects} == {*TERMS, None}
+    assert {o.color for scene in scenes for o in scene.objects} >= {*TERMS, None, "light gray"}
     assert 0.05 < sum(not scene.text for scene in scenes) / 150 < 0.4
     partial = [s for s in scenes if s.text and any(o.phrase is None for o in s.objects)]
     assert partial
@@ -68,7 +68,7 @@ def test_a_full_description_names_every_object_and_its_color(builder: SceneBuild
     for seed in range(40):
         scene = builder.build(seed, objects=1 + seed % 3, description="full")
         for thing in scene.objects:
-            assert thing.color is not None
+            assert thing.color in TERMS
             assert thing.phrase is not None
             assert thing.color in thing.phrase.lower()
 
