@@ -9,7 +9,7 @@ from packaging.version import Version
 
 WEB_DIRECTORY = "./lcad_nodes/web"  # the page looks below it for docs/<node id>.md
 WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
-OLDEST_COMFYUI = "0.30.0"
+OLDEST_COMFYUI = "0.3.75"
 
 
 class HostError(RuntimeError):
