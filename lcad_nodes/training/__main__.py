@@ -13,8 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from . import compression, diffusion
+from .checkpoints import save_checkpoint
 from .config import CompressionConfig, DiffusionConfig, load_config
-from .loop import save_checkpoint
 
 
 def export(checkpoint: Path, out: Path, resolution: int) -> Path:

@@ -2,72 +2,159 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ..color.artifact import artifact_map
-from ..color.lab import lightness
+from ..color.lab import gray, lightness
 from ..model import checkpoint
-from ..model.checkpoint import CheckpointParts, StateDict
+from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.decoding import add_luminance
 from ..model.luminance import (
     LuminanceEncoder,
     LuminanceEncoderConfig,
     network_input,
 )
+from .checkpoints import read_checkpoint, save_checkpoint
 from .config import CompressionConfig
-from .data import Batch, scene_batches
-from .loop import Figures, Fit, save_checkpoint
+from .data.batches import Batch, batches
+from .loop import Figures, Fit
+from .losses import Discriminator, LastLayer, hinge, load_lpips
 from .networks import SCALE_FACTOR, build_vae, load_vae
-from .start import start_with_block_means
+from .noise import draws
+from .sheet import Row, first_batch
+from .start import passes_block_means, start_silent, start_with_block_means
+
+NOTHING = CheckpointParts({}, {}, {}, {})
+DISCRIMINATOR_BETAS = (0.5, 0.9)
+"""Adam's, as VQGAN has them."""
 
 
 class Compression(nn.Module):
-    """Autoencoder and luminance encoder, trained together from nothing."""
+    """Autoencoder and luminance encoder, from a checkpoint or from nothing, and their losses."""
 
-    def __init__(self, config: CompressionConfig) -> None:
+    def __init__(self, config: CompressionConfig, start: CheckpointParts) -> None:
+        """Build the networks.
+
+        Args:
+            config: see there.
+            start: the checkpoint to start from; all parts empty: from nothing.
+
+        Raises:
+            LayoutError: if the checkpoint to start from has no autoencoder.
+        """
         super().__init__()
-        self.config = config
-        self.vae = build_vae(config.vae)
-        self.encoder = LuminanceEncoder(LuminanceEncoderConfig(config.luminance_widths))
-        start_with_block_means(self.vae, self.encoder)
+        self.config, self.start = config, start
+        self.vae, self.encoder = _networks(config, start)
+        if config.train == "published":
+            self.vae.requires_grad_(False)
+        if config.lpips_backbone != "none":
+            self.lpips = load_lpips(Path(config.lpips_backbone))
+        if config.adversarial_weight:
+            self.discriminator = Discriminator()
+        self.last_layer = LastLayer(self.vae.decoder.conv_out)
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Figures]:
-        """Compute L_pix = L_rec + KL (equation 2 without the adversarial and perceptual terms)."""
-        image = 2 * batch.images - 1
-        features = self.encoder(network_input(lightness(batch.images)))
-        posterior = self.vae.encode(image).latent_dist  # pyright: ignore
-        with add_luminance(self.vae.decoder, features):
-            decoded = self.vae.decode(posterior.sample()).sample  # pyright: ignore
-        residual = (image - decoded.float()).abs()
-        weighted = (artifact_map(image, decoded.float()) * residual).mean()
-        plain = residual.mean()
-        kl = posterior.kl().mean() / posterior.mean[0].numel()
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return what is trained: the networks, and apart from them what judges them."""
+        networks = [*self.vae.parameters(), *self.encoder.parameters()]
+        groups: list[dict[str, Any]] = [{"params": [p for p in networks if p.requires_grad]}]
+        if self.config.adversarial_weight:
+            judge = list(self.discriminator.parameters())
+            groups.append({"params": judge, "betas": DISCRIMINATOR_BETAS, "weight_decay": 0.0})
+        return groups
+
+    def forward(self, batch: Batch, step: int) -> tuple[Tensor, Figures]:
+        """Compute L_pix = L_rec + α L_dis + β L_per (equation 2), KL, and the discriminator's loss.
+
+        One loss serves both sides: the networks get no gradient from the discriminator's loss,
+        and the discriminator none from theirs.
+        """
         config = self.config
-        loss = config.artifact_weight * weighted + config.plain_weight * plain
-        mse = (residual.detach() / 2).square().mean()
-        figures = {
-            "artifact": weighted.detach(),
-            "plain": plain.detach(),
-            "kl": kl.detach(),
-            "psnr": -10 * mse.log10(),
-        }
-        return loss + config.kl_weight * kl, figures
+        image = 2 * batch.images - 1
+        decoded, kl = self._decode(image, batch.images, batch.numbers)
+        residual = (image - decoded).abs()
+        map_ = artifact_map(image, decoded, config.artifact_window, config.artifact_power)
+        figures = {"artifact": (map_ * residual).mean(), "plain": residual.mean(), "kl": kl}
+        loss = config.artifact_weight * figures["artifact"] + config.plain_weight * figures["plain"]
+        if config.lpips_backbone != "none":
+            figures["lpips"] = self.lpips(decoded, image).mean()
+            loss = loss + config.perceptual_weight * figures["lpips"]
+        if config.adversarial_weight:
+            loss = loss + self._adversarial(image, decoded, loss, step, figures)
+        if config.train == "all":
+            loss = loss + config.kl_weight * kl
+        figures["psnr"] = -10 * (residual / 2).square().mean().log10()
+        return loss, {name: figure.detach() for name, figure in figures.items()}
+
+    def _decode(self, image: Tensor, rgb: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
+        features = self.encoder(network_input(lightness(rgb)))
+        posterior = self.vae.encode(image).latent_dist  # pyright: ignore
+        _, noise = draws(numbers, posterior.mean.shape, self.config.data.seed)
+        code = posterior.mean + posterior.std * noise.to(posterior.mean)
+        with add_luminance(self.vae.decoder, features), self.last_layer.watched():
+            decoded = self.vae.decode(code).sample  # pyright: ignore
+        return decoded.float(), posterior.kl().mean() / posterior.mean[0].numel()
+
+    def _adversarial(
+        self, image: Tensor, decoded: Tensor, reconstruction: Tensor, step: int, figures: Figures
+    ) -> Tensor:
+        if step < self.config.adversarial_start:
+            # Of no effect, but processes that train together wait for every gradient.
+            return 0 * sum((p.sum() for p in self.discriminator.parameters()), torch.zeros(()))
+        figures["generator"] = -self.discriminator.judge(decoded).mean()
+        figures["discriminator"] = hinge(
+            self.discriminator(image), self.discriminator(decoded.detach())
+        )
+        weight = self.last_layer.adaptive_weight(reconstruction, figures["generator"], decoded)
+        figures["adaptive_weight"] = weight
+        adversarial = self.config.adversarial_weight * weight * figures["generator"]
+        return adversarial + figures["discriminator"]
 
     def checkpoint(self) -> StateDict:
-        """Return the tensors of both networks in the checkpoint's layout."""
+        """Return the tensors of both networks, and what else the start had, in the layout."""
         vae = checkpoint.vae_from_diffusers(self.vae.state_dict())
-        return checkpoint.join(CheckpointParts({}, vae, self.encoder.state_dict(), {}))
+        parts = replace(self.start, vae=vae, encoder=self.encoder.state_dict())
+        return checkpoint.join(parts)
+
+    @torch.no_grad()
+    def samples(self, batch: Batch) -> list[Row]:
+        """Return the truth, its gray and the reconstruction of each picture."""
+        decoded, _ = self._decode(2 * batch.images - 1, batch.images, batch.numbers)
+        columns = (batch.images, gray(lightness(batch.images)), (decoded + 1) / 2)
+        return [Row(text, row) for text, *row in zip(batch.texts, *columns, strict=True)]
+
+
+def _networks(
+    config: CompressionConfig, start: CheckpointParts
+) -> tuple[AutoencoderKL, LuminanceEncoder]:
+    if not config.start:
+        vae = build_vae(config.vae)
+        encoder = LuminanceEncoder(LuminanceEncoderConfig(config.vae.widths))
+        if passes_block_means(config.vae.widths):
+            start_with_block_means(vae, encoder)
+        return vae, encoder
+    if not start.vae:
+        raise LayoutError(f"{config.start} has no autoencoder (first_stage_model.*) to start from")
+    vae = load_vae(start.vae)
+    if start.encoder:
+        return vae, LuminanceEncoder.from_state_dict(start.encoder)
+    widths = vae.config["block_out_channels"]
+    encoder = LuminanceEncoder(LuminanceEncoderConfig(tuple(widths)))
+    start_silent(encoder)
+    return vae, encoder
 
 
 @torch.no_grad()
-def standardize_latents(vae: AutoencoderKL, batches: Iterator[Batch], count: int) -> None:
+def standardize_latents(vae: AutoencoderKL, pictures: Iterator[Batch], count: int) -> None:
     """Give the scaled latents zero mean and unit variance, channel by channel, exactly.
 
     The 1x1 convolutions around the latent take the inverse of each other, so decodings stay as
@@ -75,13 +162,13 @@ def standardize_latents(vae: AutoencoderKL, batches: Iterator[Batch], count: int
 
     Args:
         vae: the autoencoder, changed in place.
-        batches: pictures to measure on.
+        pictures: batches to measure on.
         count: number of batches to measure on.
     """
     means = torch.cat(
         [
             vae.encode(2 * batch.images - 1).latent_dist.mean  # pyright: ignore
-            for batch in islice(batches, count)
+            for batch in islice(pictures, count)
         ]
     )
     std, mean = torch.std_mean(means, dim=(0, 2, 3))
@@ -98,20 +185,24 @@ def standardize_latents(vae: AutoencoderKL, batches: Iterator[Batch], count: int
 def standardize_checkpoint(path: Path, config: CompressionConfig, accelerator: Accelerator) -> None:
     """Standardize the latents of a finished stage 1 checkpoint, in place."""
     parts = checkpoint.split(load_file(path))
-    vae = load_vae(parts.vae)
-    batches = scene_batches(config.data, 8, accelerator, 0)
-    standardize_latents(vae, batches, 32)
+    vae = load_vae(parts.vae).to(accelerator.device)
+    standardize_latents(vae, batches(config.data, 8, accelerator, 0), 32)
     tensors = checkpoint.vae_from_diffusers(vae.state_dict())
     save_checkpoint(checkpoint.join(replace(parts, vae=tensors)), path)
 
 
 def train(config: CompressionConfig) -> Path:
-    """Train stage 1, standardize its latents, and return the checkpoint's path."""
-    stage = Compression(config)
+    """Train stage 1 and return the checkpoint's path.
+
+    The latents of an autoencoder from nothing are standardized at the end; one that came with a
+    UNet keeps those that the UNet knows.
+    """
+    set_seed(config.data.seed)
+    start = read_checkpoint(Path(config.start)) if config.start else NOTHING
+    stage = Compression(config, start)
     fit = Fit(stage, config.fit, "compression")
-    path = fit.run(
-        lambda first: scene_batches(config.data, config.fit.batch, fit.accelerator, first)
-    )
-    if fit.accelerator.is_main_process:
+    pictures = partial(batches, config.data, config.fit.batch, fit.accelerator)
+    path = fit.run(pictures, lambda: stage.samples(first_batch(config.data, fit.accelerator)))
+    if fit.accelerator.is_main_process and not config.start:
         standardize_checkpoint(path, config, fit.accelerator)
     return path

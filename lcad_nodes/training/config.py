@@ -1,9 +1,10 @@
 """Training configurations: TOML files read into frozen dataclasses."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tomli
 
@@ -18,24 +19,52 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """Where pictures come from.
+    """Where pictures come from: one of `stamps`, `folder` and `shards`.
 
     Attributes:
-        stamps: folder of cut-outs with alpha and captions (see `evaluation.scenes`).
-        photos: photographs, or folders of them, for backgrounds.
-        size: side of the square scenes in px; a multiple of 8.
-        workers: processes that build scenes beside the trainer; 0: the trainer's own.
-        seed: scenes and noise are functions of it.
+        stamps: folder of cut-outs with alpha and captions, for made-up scenes (see
+            `evaluation.scenes`), which bring every level of description themselves.
+        photos: photographs, or folders of them, for the backgrounds of scenes.
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
+        folder: folder of photos to learn from, searched with its subfolders.
+        captions: JSON file of what is said of the photos in `folder`; empty: nothing is.
+        shards: webdataset tar files, with braces for many: `photos-{000..099}.tar`.
+        size: side of the training pictures in px; a multiple of 8.
+        smallest_crop: least share of the area that a random crop of a photo keeps.
+        flipped: share of photos mirrored, unless their description speaks of left or right.
+        dropped: share of photos' descriptions left out.
+        shortened: share of photos' descriptions that lose a part.
+        workers: processes that prepare pictures beside each trainer; 0: the trainer's own.
+        seed: pictures, networks from nothing and noise are functions of it.
     """
 
-    stamps: str
+    stamps: str = ""
     photos: tuple[str, ...] = ()
+    simple: float = 0.0
+    folder: str = ""
+    captions: str = ""
+    shards: tuple[str, ...] = ()
     size: int = 256
+    smallest_crop: float = 0.8
+    flipped: float = 0.5
+    dropped: float = 0.1
+    shortened: float = 0.2
     workers: int = 1
     seed: int = 0
-    simple: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        if sum(map(bool, (self.stamps, self.folder, self.shards))) != 1:
+            raise ConfigError("give one of stamps, folder and shards")
+        if self.captions and not self.folder:
+            raise ConfigError("captions belong to a folder of photos")
+        if self.size < 8 or self.size % 8:
+            raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
+        shares = ("simple", "smallest_crop", "flipped", "dropped", "shortened")
+        _check(self, shares, 0, 1)
+        if self.dropped + self.shortened > 1:
+            raise ConfigError("dropped and shortened are more than 1 together")
 
 
 @dataclass(frozen=True)
@@ -43,27 +72,42 @@ class FitConfig:
     """How long and how to optimize.
 
     Attributes:
-        directory: where checkpoints, state and logs go.
+        directory: where checkpoints, state, logs and sheets of samples go.
         steps: optimizer steps in all.
         minutes: stop (and save) after this time even if steps are left; 0: no limit.
-        batch: pictures a step and process.
+        batch: pictures a forward pass and process.
+        accumulate: forward passes a step; a step sees `batch` times this, times the processes.
         learning_rate: AdamW's, reached after `warmup` steps.
+        warmup: steps over which the learning rate grows from 0.
+        schedule: of the learning rate after that; all but the constant one end at 0.
         ema: decay of the running average of the weights, which is what is saved.
         mixed_precision: `no`, `bf16` or `fp16`.
         save_every: steps between checkpoints.
-        log_every: steps between lines of the log.
+        log_every: steps between entries of the log.
+        log: `csv`: a table beside the checkpoint; `tensorboard`: its files in `directory`.
+        sample_every: steps between sheets of sample pictures; 0: none.
     """
 
     directory: str
     steps: int
     minutes: float = 0
     batch: int = 16
+    accumulate: int = 1
     learning_rate: float = 2e-5
     warmup: int = 100
+    schedule: Literal["constant_with_warmup", "linear", "cosine"] = "constant_with_warmup"
     ema: float = 0.999
-    mixed_precision: str = "no"
+    mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     save_every: int = 500
     log_every: int = 20
+    log: Literal["csv", "tensorboard"] = "csv"
+    sample_every: int = 1000
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        _check(self, ("batch", "accumulate", "save_every", "log_every"), 1)
+        _check(self, ("steps", "minutes", "warmup", "sample_every", "learning_rate"), 0)
+        _check(self, ("ema",), 0, 1)
 
 
 @dataclass(frozen=True)
@@ -71,21 +115,48 @@ class CompressionConfig:
     """Stage 1, luminance-guided image compression (paper section 3.1).
 
     Attributes:
-        vae: widths of the autoencoder.
-        luminance_widths: channels of the luminance encoder's levels.
+        start: checkpoint whose autoencoder gets the luminance encoder; empty: from nothing. Its
+            UNet and text encoder go on into what is written, for stage 2.
+        train: `published`: the luminance encoder alone; `all`: the autoencoder with it.
+        vae: widths of an autoencoder that starts from nothing. Those of the luminance encoder are
+            always the autoencoder's.
         artifact_weight: factor of the artifact-weighted reconstruction.
+        artifact_window: side of the artifact map's window in px, odd.
+        artifact_power: the map is multiplied by this power of the residual's variance over the
+            whole image; 0: by nothing.
         plain_weight: factor of the plain L1 beside it; the artifact map is zero where a residual
             is constant, so an autoencoder that starts from nothing needs some.
-        kl_weight: factor of the mean KL divergence of a latent element, in nats.
+        perceptual_weight: factor of LPIPS.
+        lpips_backbone: torchvision's VGG 16 weights as a file, for LPIPS; `none`: without LPIPS.
+        adversarial_weight: factor of the adversarial loss beside its adaptive weight; 0: without.
+        adversarial_start: step from which on there is an adversarial loss.
+        kl_weight: factor of the mean KL divergence of a latent element, in nats; of no effect
+            where only the luminance encoder trains.
     """
 
     data: DataConfig
     fit: FitConfig
+    start: str = ""
+    train: Literal["all", "published"] = "all"
     vae: VAEConfig = field(default_factory=VAEConfig)
-    luminance_widths: tuple[int, ...] = (128, 256, 512, 512)
     artifact_weight: float = 1.0
+    artifact_window: int = 7
+    artifact_power: float = 0.2
     plain_weight: float = 0.0
+    perceptual_weight: float = 1.0
+    lpips_backbone: str = "none"
+    adversarial_weight: float = 0.5
+    adversarial_start: int = 50_000
     kl_weight: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        if self.train == "published" and not self.start:
+            raise ConfigError("train = 'published' needs a start: an autoencoder to freeze")
+        if self.artifact_window < 3 or self.artifact_window % 2 == 0:
+            raise ConfigError(
+                f"artifact_window: expected an odd number, not {self.artifact_window}"
+            )
 
 
 @dataclass(frozen=True)
@@ -97,6 +168,8 @@ class DiffusionConfig:
             encoder in it are trained on, otherwise both start from nothing.
         tokenizer: folder with the CLIP tokenizer's vocab.json and merges.txt; every ComfyUI has
             one in comfy/sd1_tokenizer.
+        train: `published`: the first convolution's new channels and the output blocks alone;
+            `all`: UNet and text encoder.
         unet: widths of a UNet that starts from nothing.
         text: widths of a text encoder that starts from nothing.
         pool: encoded scenes kept for reuse; 0: every scene is used once.
@@ -112,12 +185,20 @@ class DiffusionConfig:
     fit: FitConfig
     start: str
     tokenizer: str
+    train: Literal["all", "published"] = "all"
     unet: UNetConfig = field(default_factory=UNetConfig)
     text: TextConfig = field(default_factory=TextConfig)
     pool: int = 0
     fresh: int = 4
     largest_weight: float = 1.0
     noise_bias: float = 1.0
+
+
+def _check(config: Any, names: Sequence[str], least: float, most: float = math.inf) -> None:
+    for name in names:
+        if not least <= getattr(config, name) <= most:
+            span = f"from {least} on" if most == math.inf else f"from {least} to {most}"
+            raise ConfigError(f"{name}: expected {span}, not {getattr(config, name)}")
 
 
 def load_config(kind: type[T], path: Path) -> T:
@@ -145,7 +226,7 @@ def _build(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     values = {key: _value(types[key], value, f"{place}: {key}") for key, value in table.items()}
     try:
         return kind(**values)
-    except TypeError as error:
+    except (TypeError, ConfigError) as error:
         raise ConfigError(f"{place}: {error}") from error
 
 
@@ -154,7 +235,11 @@ def _value(kind: Any, value: Any, place: str) -> Any:
         if not isinstance(value, dict):
             raise ConfigError(f"{place}: expected a table, not {value!r}")
         return _build(kind, value, place)  # pyright: ignore[reportArgumentType]
-    if isinstance(value, list):
+    if get_origin(kind) is Literal and value not in get_args(kind):
+        raise ConfigError(f"{place}: expected {' or '.join(get_args(kind))}, not {value!r}")
+    if get_origin(kind) is tuple:
+        if not isinstance(value, list) or any(type(v) is not get_args(kind)[0] for v in value):
+            raise ConfigError(f"{place}: expected a list of {get_args(kind)[0].__name__}")
         return tuple(value)
     if kind is float and type(value) is int:
         return float(value)

@@ -3,21 +3,25 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import set_seed
 from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
-from ..color.lab import lightness
+from ..color.lab import gray, lightness
 from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
-from ..model.luminance import LuminanceEncoder, network_input
-from .config import DiffusionConfig
-from .data import Batch, scene_batches
+from ..model.decoding import add_luminance
+from ..model.luminance import LuminanceEncoder, LuminanceEncoderConfig, network_input
+from .checkpoints import read_checkpoint
+from .config import ConfigError, DiffusionConfig
+from .data.batches import Batch, batches, draw_numbers
 from .loop import Figures, Fit
 from .networks import (
     SCALE_FACTOR,
@@ -31,7 +35,12 @@ from .networks import (
     load_vae,
     text_from_transformers,
 )
+from .noise import draws
+from .sampling import SCHEDULE, sample
+from .sheet import Row, first_batch
 from .start import start_with_identity
+
+LATENT_CHANNELS = 4
 
 
 @dataclass(frozen=True)
@@ -42,22 +51,19 @@ class EncodedBatch:
         latents: Bx4xhxw, scaled.
         luminance: BxCxhxw, luminance[9].
         tokens: Bx77 token numbers.
+        numbers: B, int64 on the CPU; see `Batch`.
     """
 
     latents: Tensor
     luminance: Tensor
     tokens: Tensor
+    numbers: Tensor
 
 
 class FrozenEncoders:
     """Stage 1's networks and the tokenizer: pictures and texts in, what the UNet needs out."""
 
     def __init__(self, parts: CheckpointParts, tokenizer: Path, accelerator: Accelerator) -> None:
-        if not parts.vae or not parts.encoder:
-            raise LayoutError(
-                "stage 2 starts from a checkpoint with an autoencoder and a luminance encoder "
-                "(first_stage_model.*), as stage 1 writes it"
-            )
         self.vae = load_vae(parts.vae).requires_grad_(False)
         self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).requires_grad_(False)
         for network in (self.vae, self.encoder):
@@ -71,53 +77,84 @@ class FrozenEncoders:
         with self.accelerator.autocast():
             luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
             posterior = self.vae.encode(2 * batch.images - 1).latent_dist  # pyright: ignore
-        tokens = self.tokenizer(
-            batch.texts,
-            padding="max_length",
-            truncation=True,
-            max_length=TOKENS,
-            return_tensors="pt",
-        )["input_ids"]
         latents = posterior.mean.float() * SCALE_FACTOR
-        return EncodedBatch(latents, luminance, tokens.to(latents.device))  # pyright: ignore
+        return EncodedBatch(latents, luminance, self.tokens(batch.texts), batch.numbers)
+
+    def tokens(self, texts: list[str]) -> Tensor:
+        """Turn B texts into Bx77 token numbers."""
+        tokens: Any = self.tokenizer(
+            texts, padding="max_length", truncation=True, max_length=TOKENS, return_tensors="pt"
+        )
+        return tokens["input_ids"].to(self.accelerator.device)
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor, images: Tensor) -> Tensor:
+        """Decode latents with the luminance of the pictures that they are of; Bx3xHxW in [0, 1]."""
+        features = self.encoder(network_input(lightness(images)))
+        with add_luminance(self.vae.decoder, features):
+            decoded = self.vae.decode(latents / SCALE_FACTOR).sample  # pyright: ignore
+        return (decoded + 1) / 2
 
 
 class Diffusion(nn.Module):
-    """UNet and text encoder, trained together; from a checkpoint or from nothing."""
+    """UNet and text encoder, trained together or in part; from a checkpoint or from nothing."""
 
-    def __init__(self, config: DiffusionConfig, parts: CheckpointParts) -> None:
+    def __init__(self, config: DiffusionConfig, start: CheckpointParts) -> None:
+        """Build the networks.
+
+        Args:
+            config: see there.
+            start: the checkpoint to start from, with a luminance encoder.
+
+        Raises:
+            ConfigError: if there is nothing to freeze that is to be frozen.
+            LayoutError: if UNet and luminance encoder do not fit each other.
+        """
         super().__init__()
-        if parts.unet:
-            self.unet = load_unet(parts.unet)
-        else:
-            self.unet = build_unet(config.unet)
-            start_with_identity(self.unet)
-        if self.unet.conv_in.in_channels == 4:
-            extend_first_convolution(self.unet, config.unet.gray_channels)
-        # Explicit attention: on a CPU a step takes about a third less than with the fused one.
-        self.unet.set_attn_processor(AttnProcessor())
-        self.text = load_text_encoder(parts.text) if parts.text else build_text_encoder(config.text)
-        self.schedule = DDPMScheduler(
-            num_train_timesteps=1000,
-            beta_start=0.00085,
-            beta_end=0.012,
-            beta_schedule="scaled_linear",
-        )
-        self.frozen = parts
-        self.largest_weight = config.largest_weight
-        self.noise_bias = config.noise_bias
+        self.config, self.start = config, start
+        self.unet = _unet(config, start)
+        if not torch.cuda.is_available():
+            # Explicit attention: a CPU's step takes about a third less than with the fused one.
+            self.unet.set_attn_processor(AttnProcessor())
+        text = start.text
+        self.text = load_text_encoder(text) if text else build_text_encoder(config.text)
+        if config.train == "published":
+            self._freeze()
+        self.schedule = DDPMScheduler(**SCHEDULE)
 
-    def forward(self, batch: EncodedBatch) -> tuple[Tensor, Figures]:
+    def _freeze(self) -> None:
+        """Let the new channels and the output blocks train, and nothing else (section 3.2)."""
+        if not (self.start.unet and self.start.text):
+            raise ConfigError(
+                f"train = 'published' freezes what was trained before, but {self.config.start} "
+                "has no UNet or no text encoder"
+            )
+        self.requires_grad_(False)
+        self.unet.up_blocks.requires_grad_(True)
+        weight = self.unet.conv_in.weight.requires_grad_(True)
+        weight.register_hook(_of_new_channels)
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return what is trained.
+
+        Weight decay, AdamW's usual otherwise, would also shrink the weights that share a tensor
+        with the new channels and stay as they are.
+        """
+        group: dict[str, Any] = {"params": [p for p in self.parameters() if p.requires_grad]}
+        return [group | {"weight_decay": 0.0} if self.config.train == "published" else group]
+
+    def forward(self, batch: EncodedBatch, _step: int) -> tuple[Tensor, Figures]:
         """Compute L_lat, the error of the predicted noise (equation 5), weighted by noise level."""
-        noise = torch.randn_like(batch.latents)
-        uniform = torch.rand(len(noise), device=noise.device)
-        t = (1000 * uniform ** (1 / self.noise_bias)).long().clamp(max=999)
+        config = self.config
+        uniform, noise = draws(batch.numbers, batch.latents.shape, config.data.seed)
+        uniform, noise = uniform.to(batch.latents), noise.to(batch.latents)
+        t = (1000 * uniform ** (1 / config.noise_bias)).long().clamp(max=999)
         noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore
         context = self.text(batch.tokens).last_hidden_state
         predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample
         errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
         alphas: Tensor = self.schedule.alphas_cumprod.to(t.device)[t]
-        weights = ((1 - alphas) / alphas).clamp(1, self.largest_weight)
+        weights = ((1 - alphas) / alphas).clamp(1, config.largest_weight)
         return (weights * errors).mean(), {"unweighted": errors.detach().mean()}
 
     def checkpoint(self) -> StateDict:
@@ -125,11 +162,46 @@ class Diffusion(nn.Module):
         return checkpoint.join(
             CheckpointParts(
                 checkpoint.unet_from_diffusers(self.unet.state_dict()),
-                self.frozen.vae,
-                self.frozen.encoder,
+                self.start.vae,
+                self.start.encoder,
                 text_from_transformers(self.text.state_dict()),
             )
         )
+
+    @torch.no_grad()
+    def samples(self, batch: Batch, encode: FrozenEncoders) -> list[Row]:
+        """Return the truth, its gray and the sampled colors of each picture."""
+        context, empty = (
+            self.text(encode.tokens(texts)).last_hidden_state for texts in (batch.texts, [""])
+        )
+        latents = sample(self.unet, encode(batch).luminance, context, empty)
+        colored = encode.decode(latents, batch.images)
+        columns = (batch.images, gray(lightness(batch.images)), colored)
+        return [Row(text, row) for text, *row in zip(batch.texts, *columns, strict=True)]
+
+
+def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionModel:
+    gray_channels = LuminanceEncoderConfig.from_state_dict(start.encoder).widths[-1]
+    if start.unet:
+        unet = load_unet(start.unet)
+        if unet.conv_in.in_channels == LATENT_CHANNELS:
+            extend_first_convolution(unet, gray_channels)
+    else:
+        unet = build_unet(config.unet)
+        start_with_identity(unet)
+    if unet.conv_in.in_channels != LATENT_CHANNELS + gray_channels:
+        raise LayoutError(
+            f"the UNet reads {unet.conv_in.in_channels - LATENT_CHANNELS} channels of luminance, "
+            f"but the luminance encoder in {config.start} gives {gray_channels}"
+        )
+    return unet
+
+
+def _of_new_channels(gradient: Tensor) -> Tensor:
+    """Take the latent's channels out of the first convolution's gradient."""
+    return torch.cat(
+        [torch.zeros_like(gradient[:, :LATENT_CHANNELS]), gradient[:, LATENT_CHANNELS:]], dim=1
+    )
 
 
 class Pool:
@@ -147,7 +219,7 @@ class Pool:
         config = self.config
         fresh = config.fresh if config.pool else config.fit.batch
         kept = max(config.pool // fresh, 1)
-        source = scene_batches(config.data, fresh, self.accelerator, first)
+        source = batches(config.data, fresh, self.accelerator, first)
         window: list[EncodedBatch] = []
         step = first
         for scenes in source:
@@ -171,12 +243,23 @@ class Pool:
             torch.stack([window[a].latents[b] for a, b in places]),
             torch.stack([window[a].luminance[b] for a, b in places]),
             torch.stack([window[a].tokens[b] for a, b in places]),
+            draw_numbers(step, self.config.fit.batch, self.accelerator),
         )
 
 
 def train(config: DiffusionConfig) -> Path:
     """Train stage 2 and return the path of the complete checkpoint."""
-    parts = checkpoint.split(load_file(config.start))
-    fit = Fit(Diffusion(config, parts), config.fit, "diffusion")
-    encode = FrozenEncoders(parts, Path(config.tokenizer), fit.accelerator)
-    return fit.run(Pool(config, encode).batches)
+    set_seed(config.data.seed)
+    start = read_checkpoint(Path(config.start))
+    if not start.vae or not start.encoder:
+        raise LayoutError(
+            f"{config.start}: stage 2 starts from a checkpoint with an autoencoder and a luminance "
+            "encoder (first_stage_model.*), as stage 1 writes it"
+        )
+    stage = Diffusion(config, start)
+    fit = Fit(stage, config.fit, "diffusion")
+    encode = FrozenEncoders(start, Path(config.tokenizer), fit.accelerator)
+    return fit.run(
+        Pool(config, encode).batches,
+        lambda: stage.samples(first_batch(config.data, fit.accelerator), encode),
+    )

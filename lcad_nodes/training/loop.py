@@ -1,51 +1,51 @@
 """The optimization loop that both stages share."""
 
-import csv
 import logging
 import math
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import ProjectConfiguration, broadcast
+from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
-from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from ..model.checkpoint import StateDict
+from .checkpoints import save_checkpoint
 from .config import FitConfig
+from .log import start_log, trackers
+from .sheet import Row, save_sheet
 
 Figures = dict[str, Tensor]
+
+logger = logging.getLogger(__name__)
 
 
 class Stage(Protocol):
     """What the loop asks of a stage of training, beside being an `nn.Module`."""
 
-    def __call__(self, batch: Any) -> tuple[Tensor, Figures]:
+    def __call__(self, batch: Any, step: int) -> tuple[Tensor, Figures]:
         """Return the loss and figures for the log, scalars all."""
+        ...
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        """Return AdamW's groups of what is trained; all else stays as it is."""
         ...
 
     def checkpoint(self) -> StateDict:
         """Return every tensor of the stage's networks in the checkpoint's layout."""
         ...
 
-    def parameters(self) -> Iterator[nn.Parameter]:
-        """Return all parameters; those that require no gradient stay as they are."""
-        ...
-
 
 class TrainingError(RuntimeError):
     """Training cannot go on; the message says at which step and why."""
-
-
-def save_checkpoint(tensors: StateDict, path: Path, metadata: dict[str, str] | None = None) -> None:
-    """Write a checkpoint whole or not at all."""
-    partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata)
-    partial.replace(path)
 
 
 class Progress:
@@ -77,28 +77,39 @@ class Fit:
         self.config, self.name, self.stage = config, name, stage
         self.directory = Path(config.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.accelerator = Accelerator(mixed_precision=config.mixed_precision)
-        self.trained = [p for p in stage.parameters() if p.requires_grad]
-        optimizer = torch.optim.AdamW(self.trained, lr=config.learning_rate)
-        warmup = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / max(config.warmup, 1))
+        self.accelerator = Accelerator(
+            mixed_precision=config.mixed_precision,
+            gradient_accumulation_steps=config.accumulate,
+            log_with=trackers(config, name),
+            project_config=ProjectConfiguration(logging_dir=config.directory),
+        )
+        optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=config.learning_rate)
+        self.groups: list[list[torch.nn.Parameter]] = [g["params"] for g in optimizer.param_groups]
+        self.trained = [parameter for group in self.groups for parameter in group]
+        self.rate = get_scheduler(
+            config.schedule,
+            optimizer,
+            num_warmup_steps=config.warmup,
+            num_training_steps=config.steps,
         )
         self.module, self.optimizer = self.accelerator.prepare(stage, optimizer)
-        self.warmup = warmup
         self.average = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
         self.progress = Progress()
-        self.accelerator.register_for_checkpointing(self.progress, self.average, self.warmup)
+        self.accelerator.register_for_checkpointing(self.progress, self.average, self.rate)
 
     @property
     def state(self) -> Path:
         """Where everything lies that is needed to go on."""
         return self.directory / f"{self.name}.state"
 
-    def run(self, batches: Callable[[int], Iterator[Any]]) -> Path:
+    def run(
+        self, batches: Callable[[int], Iterator[Any]], samples: Callable[[], Sequence[Row]]
+    ) -> Path:
         """Train until the steps or minutes are over; from the saved state, where there is one.
 
         Args:
-            batches: gives what the stage takes, from a step on.
+            batches: gives what the stage takes, from a batch on.
+            samples: makes the rows of a sheet of sample pictures.
 
         Returns:
             The checkpoint's path.
@@ -106,63 +117,109 @@ class Fit:
         Raises:
             TrainingError: if the loss is not finite.
         """
-        if self.state.exists():
-            self.accelerator.load_state(str(self.state))
-            self.average.to(self.accelerator.device)
-            logging.getLogger(__name__).info("going on from step %d", self.progress.step)
-        source = batches(self.progress.step)
+        self._go_on()
+        config, progress = self.config, self.progress
+        start_log(self.accelerator, config, self.name, progress.step)
+        source = batches(progress.step * config.accumulate)
         started = time.monotonic()
-        bar = tqdm(total=self.config.steps, initial=self.progress.step, desc=self.name)
-        while self.progress.step < self.config.steps:
-            figures = self._step(next(source))
+        bar = tqdm(
+            total=config.steps,
+            initial=progress.step,
+            desc=self.name,
+            disable=not self.accelerator.is_local_main_process,
+        )
+        while progress.step < config.steps and not self._late(started):
+            figures = self._step(source)
             bar.update()
-            if self.progress.step % self.config.log_every == 0:
+            if progress.step % config.log_every == 0:
                 self._log(figures, time.monotonic() - started)
-            minutes = (time.monotonic() - started) / 60
-            if self.config.minutes and minutes > self.config.minutes:
-                break
-            if self.progress.step % self.config.save_every == 0:
+            if config.sample_every and progress.step % config.sample_every == 0:
+                self._sample(samples)
+            if progress.step % config.save_every == 0 and progress.step < config.steps:
                 self.save()
         bar.close()
-        return self.save()
+        path = self.save()
+        self.accelerator.end_training()
+        return path
 
-    def _step(self, batch: Any) -> Figures:
-        loss, figures = self.module(batch)
+    def _go_on(self) -> None:
+        if self.state.exists():
+            self.accelerator.load_state(str(self.state))
+            logger.info("going on from step %d", self.progress.step)
+        self.average.to(self.accelerator.device)
+
+    def _late(self, started: float) -> bool:
+        """Whether the time is over; the main process's clock decides for all."""
+        minutes = torch.tensor((time.monotonic() - started) / 60, device=self.accelerator.device)
+        spent: Any = broadcast(minutes)
+        return 0 < self.config.minutes < float(spent)
+
+    def _step(self, source: Iterator[Any]) -> Figures:
+        """Take one step on as many batches as a step has; figures are their means."""
+        passes: list[Figures] = []
+        for _ in range(self.config.accumulate):
+            with self.accelerator.accumulate(self.module):
+                loss, figures = self.module(next(source), self.progress.step)
+                self._check(loss)
+                self.accelerator.backward(loss)
+                if self.accelerator.sync_gradients:
+                    self._clip()
+                self.optimizer.step()
+                self.optimizer.zero_grad()
+                passes.append({"loss": loss.detach(), **figures})
+        self.rate.step()
+        self.average.step(self.trained)
+        self.progress.step += 1
+        return {name: torch.stack([p[name] for p in passes]).mean() for name in passes[0]}
+
+    def _check(self, loss: Tensor) -> None:
         if not math.isfinite(loss.item()):
             raise TrainingError(
                 f"the loss is {loss.item()} at step {self.progress.step}: lower the learning rate "
                 f"and go on from the last state in {self.state}"
             )
-        self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.trained, 1.0)
-        self.optimizer.step()
-        self.warmup.step()
-        self.optimizer.zero_grad()
-        self.average.step(self.trained)
-        self.progress.step += 1
-        return {"loss": loss.detach(), **figures}
+
+    def _clip(self) -> None:
+        """Clip each group's gradient by itself: a discriminator's must not shrink the others'."""
+        self.accelerator.unscale_gradients()
+        for group in self.groups:
+            torch.nn.utils.clip_grad_norm_(group, 1.0)
 
     def _log(self, figures: Figures, seconds: float) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        row = {"step": self.progress.step, "seconds": round(seconds, 1)}
-        row |= {name: round(float(value), 6) for name, value in figures.items()}
-        path = self.directory / f"{self.name}.csv"
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+        means: Any = self.accelerator.reduce(figures, "mean")
+        row = {"seconds": round(seconds, 1)}
+        row |= {name: round(float(value), 6) for name, value in means.items()}
+        self.accelerator.log(row, step=self.progress.step)
+
+    def _sample(self, samples: Callable[[], Sequence[Row]]) -> None:
+        if self.accelerator.is_main_process:
+            with self._averaged():
+                rows = samples()
+            folder = self.directory / f"{self.name}-samples"
+            save_sheet(rows, folder / f"{self.progress.step:07d}.png")
+        self.accelerator.wait_for_everyone()
+
+    @contextmanager
+    def _averaged(self) -> Iterator[None]:
+        """Use the averaged weights for as long as the context lasts."""
+        self.average.store(self.trained)
+        self.average.copy_to(self.trained)
+        try:
+            yield
+        finally:
+            self.average.restore(self.trained)
 
     def save(self) -> Path:
         """Save the state to go on from, and the checkpoint of the averaged weights."""
         path = self.directory / f"{self.name}.safetensors"
-        self.accelerator.save_state(str(self.state))
+        partial = self.state.with_suffix(".partial")
+        self.accelerator.save_state(str(partial))
+        self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            self.average.store(self.trained)
-            self.average.copy_to(self.trained)
-            save_checkpoint(self.stage.checkpoint(), path)
-            self.average.restore(self.trained)
+            # Whoever is killed while saving goes on from the state before.
+            shutil.rmtree(self.state, ignore_errors=True)
+            partial.rename(self.state)
+            with self._averaged():
+                save_checkpoint(self.stage.checkpoint(), path)
         self.accelerator.wait_for_everyone()
         return path

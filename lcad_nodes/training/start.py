@@ -6,6 +6,7 @@ the mean color of every 8x8 block, and the UNet its noisy latent, from the first
 channels start at random.
 """
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -28,26 +29,33 @@ OPPONENTS = ((1.0, -1.0, 0.0), (0.5, 0.5, -1.0), (1 / 3, 1 / 3, 1 / 3))
 """The latent's first channels from R, G, B: red-green, yellow-blue, and gray."""
 
 
+def passes_block_means(widths: Sequence[int]) -> bool:
+    """Whether an autoencoder of these widths can start with block means.
+
+    All must be equal and at least 96, so that a normalization group holds a color channel and two
+    constants. Others start at random, which takes longer.
+    """
+    return len(set(widths)) == 1 and widths[0] >= 3 * GROUPS
+
+
+@torch.no_grad()
+def start_silent(encoder: LuminanceEncoder) -> None:
+    """Let a luminance encoder add zero to a decoder that is good without it (section 3.1)."""
+    for name, layer in encoder.named_modules():
+        if "zero_conv" in name and isinstance(layer, nn.Conv2d):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(cast(Tensor, layer.bias))
+
+
 @torch.no_grad()
 def start_with_block_means(vae: AutoencoderKL, encoder: LuminanceEncoder) -> None:
     """Let a fresh autoencoder pass the mean color of every block, exactly but for SiLU's bend.
 
     Args:
-        vae: from `build_vae`, all widths equal and at least 96, so that a normalization group
-            holds a color channel and two constants.
+        vae: from `build_vae`, of widths that `passes_block_means`.
         encoder: its luminance encoder; it leaves the color channels alone.
-
-    Raises:
-        ValueError: if the widths are not such.
     """
-    widths = set(vae.config["block_out_channels"])
-    (width,) = widths if len(widths) == 1 else (0,)
-    if width < 3 * GROUPS:
-        raise ValueError(
-            f"a start from nothing needs one width of at least {3 * GROUPS} on every level of the "
-            f"autoencoder, not {sorted(widths)}"
-        )
-    group = width // GROUPS
+    group = vae.config["block_out_channels"][0] // GROUPS
     reserved, colors = torch.arange(3 * group), torch.arange(3) * group
     for name, layer in vae.named_modules():
         if name.endswith((".conv2", ".to_out.0")):
@@ -81,7 +89,7 @@ def start_with_identity(unet: UNet2DConditionModel) -> None:
     silu(x) - silu(-x) is x.
 
     Args:
-        unet: from `build_unet`, without attention on the first level.
+        unet: from `build_unet`.
     """
     network = cast(Any, unet)
     last = network.up_blocks[-1].resnets[-1]
@@ -95,6 +103,8 @@ def start_with_identity(unet: UNet2DConditionModel) -> None:
         _connect(network.conv_in, rows, rows, latent, sign * torch.eye(len(latent)))
     _silence(last.conv2, reserved)
     _silence(last.conv_shortcut, reserved)
+    if hasattr(network.up_blocks[-1], "attentions"):
+        _silence(network.up_blocks[-1].attentions[-1].proj_out, reserved)
     last.conv_shortcut.weight[reserved, last.in_channels - width + reserved] = 1
     network.conv_out.weight *= 0.1
     network.conv_out.weight[:, reserved] = 0

@@ -26,7 +26,7 @@ def _written(folder: Path, text: str) -> Path:
 def test_the_shipped_configurations_fit_together(name: str) -> None:
     first = load_config(CompressionConfig, CONFIGS / "mini-compression.toml")
     second = load_config(DiffusionConfig, CONFIGS / name)
-    assert second.unet.gray_channels == first.luminance_widths[-1]
+    assert second.unet.gray_channels == first.vae.widths[-1]
     assert second.unet.context == second.text.width
 
 

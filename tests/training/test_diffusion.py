@@ -79,11 +79,14 @@ def test_the_published_loss_is_unweighted_and_more_weight_goes_to_more_noise(
 ) -> None:
     parts = split(load_file(from_nothing.start))
     batch = EncodedBatch(
-        torch.randn(4, 4, 8, 8), torch.randn(4, 128, 8, 8), torch.zeros(4, 77, dtype=torch.long)
+        torch.randn(4, 4, 8, 8),
+        torch.randn(4, 128, 8, 8),
+        torch.zeros(4, 77, dtype=torch.long),
+        torch.arange(4),
     )
-    loss, figures = Diffusion(from_nothing, parts)(batch)
+    loss, figures = Diffusion(from_nothing, parts)(batch, 0)
     assert loss == figures["unweighted"]
-    loss, figures = Diffusion(replace(from_nothing, largest_weight=30.0), parts)(batch)
+    loss, figures = Diffusion(replace(from_nothing, largest_weight=30.0), parts)(batch, 0)
     assert figures["unweighted"] < loss < 30 * figures["unweighted"]
 
 

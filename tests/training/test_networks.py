@@ -118,9 +118,12 @@ def test_the_extended_convolution_starts_without_effect() -> None:
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("attention", [(False, True), (True, True)])
 @pytest.mark.parametrize("widths", [(64, 96), (96, 64), (128, 64)])
-def test_a_unet_from_nothing_takes_the_whole_latent_for_noise(widths: tuple[int, ...]) -> None:
-    unet = build_unet(UNetConfig(widths, 1, (False, True), 64, 32))
+def test_a_unet_from_nothing_takes_the_whole_latent_for_noise(
+    widths: tuple[int, ...], attention: tuple[bool, ...]
+) -> None:
+    unet = build_unet(UNetConfig(widths, 1, attention, 64, 32))
     start_with_identity(unet)
     latent, luminance = torch.randn(2, 4, 16, 16), torch.randn(2, 32, 16, 16)
     t, context = torch.tensor([999, 500]), torch.randn(2, 77, 64)

@@ -1,0 +1,50 @@
+"""Checkpoint files: read without running anything in them, written whole or not at all."""
+
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from ..model.checkpoint import CheckpointParts, LayoutError, StateDict, split
+
+
+def read_checkpoint(path: Path) -> CheckpointParts:
+    """Read a single file's networks: ours, a published one or Stable Diffusion 1.x.
+
+    Args:
+        path: `.safetensors`, or a `.ckpt` that holds nothing but tensors and plain values.
+
+    Returns:
+        Its tensors by network, in single precision.
+
+    Raises:
+        LayoutError: if the file cannot be read, or could run code.
+    """
+    try:
+        tensors = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+    except UnpicklingError as error:
+        raise LayoutError(
+            f"{path} holds more than tensors and was not loaded, because such a file can run "
+            f"code. Convert it to safetensors where you trust it: {error}"
+        ) from error
+    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+        raise LayoutError(f"{path} cannot be read as a checkpoint: {error}") from error
+    floating = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
+    return split(floating)
+
+
+def _unpickled(path: Path) -> StateDict:
+    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    content = content.get("state_dict", content)
+    return {name: value for name, value in content.items() if isinstance(value, Tensor)}
+
+
+def save_checkpoint(tensors: StateDict, path: Path) -> None:
+    """Write a checkpoint whole or not at all."""
+    partial = path.with_suffix(".partial")
+    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial)
+    partial.replace(path)

@@ -1,0 +1,112 @@
+"""Batches of samples, in an order that is a function of the step."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ..config import DataConfig
+from .captions import Detail
+from .photos import PhotoFolder
+from .pictures import Augment, Sample
+from .scenes import Scenes
+from .shards import Shards
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures and what is said of them.
+
+    Attributes:
+        images: Bx3xHxW in [0, 1].
+        texts: B descriptions, "" where there is none.
+        numbers: B, int64 on the CPU: which draw of the whole training each is, over all
+            processes; noise is a function of it.
+    """
+
+    images: Tensor
+    texts: list[str]
+    numbers: Tensor
+
+
+def batches(
+    config: DataConfig, batch: int, accelerator: Accelerator, first: int
+) -> Iterator[Batch]:
+    """Yield batches without end.
+
+    Sample number n is the same in every run, so training goes on from any step as if it had never
+    stopped, and several processes see together what one with their batches' sum would (of shards:
+    each process its own).
+
+    Args:
+        config: the data.
+        batch: samples a batch and process.
+        accelerator: which process this is, and where batches go.
+        first: number of batches to pass over.
+    """
+    seen: set[str] = set()
+    for step, samples in enumerate(_loader(config, batch, accelerator, first), first):
+        for name in {name for sample in samples for name in sample.skipped} - seen:
+            seen.add(name)
+            logger.warning("skipped %s; pictures skipped so far: %d", name, len(seen))
+        yield Batch(
+            torch.stack([sample.image for sample in samples]).to(accelerator.device),
+            [sample.text for sample in samples],
+            draw_numbers(step, batch, accelerator),
+        )
+
+
+def draw_numbers(step: int, batch: int, accelerator: Accelerator) -> Tensor:
+    """Number this process's share of a step's draws, counted over all processes and steps."""
+    start = (step * accelerator.num_processes + accelerator.process_index) * batch
+    return torch.arange(start, start + batch)
+
+
+def _loader(
+    config: DataConfig, batch: int, accelerator: Accelerator, first: int
+) -> DataLoader[list[Sample]]:
+    def numbers() -> Iterator[list[int]]:
+        step = first
+        while True:
+            yield draw_numbers(step, batch, accelerator).tolist()
+            step += 1
+
+    reader = (accelerator.process_index, accelerator.num_processes)
+    if config.shards:
+        augment = _augment(config)
+        source = Shards(config.shards, augment, config.seed, batch, reader, first)
+        order = {"batch_size": batch}
+    else:
+        source = _numbered(config)
+        order = {"batch_sampler": numbers()}
+    return DataLoader(
+        source,
+        **order,  # pyright: ignore[reportArgumentType]
+        num_workers=config.workers,
+        collate_fn=list,
+        worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # its own: a restart changes nothing else that is random
+    )
+
+
+def _numbered(config: DataConfig) -> Dataset[Sample]:
+    if not config.folder:
+        return Scenes(config)
+    captions = Path(config.captions) if config.captions else None
+    return PhotoFolder(Path(config.folder), captions, _augment(config), config.seed)
+
+
+def _augment(config: DataConfig) -> Augment:
+    detail = Detail(config.dropped, config.shortened)
+    return Augment(config.size, config.smallest_crop, config.flipped, detail)
+
+
+def _one_thread(_worker: int) -> None:
+    torch.set_num_threads(1)

@@ -1,0 +1,69 @@
+"""A folder of photos, described or not, in an order shuffled anew for every round."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from .captions import Captions, read_captions
+from .pictures import Augment, DataError, Photo, Sample, readable
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+logger = logging.getLogger(__name__)
+
+
+class PhotoFolder(Dataset[Sample]):
+    """Sample number n of a folder, the same in every run."""
+
+    def __init__(self, folder: Path, captions: Path | None, augment: Augment, seed: int) -> None:
+        """List the photos.
+
+        Args:
+            folder: searched with its subfolders for JPEG, PNG and WebP.
+            captions: see `read_captions`; None: nothing is said of any photo.
+            augment: crops, flips, level of detail.
+            seed: of the order and of everything else that is left to chance.
+
+        Raises:
+            DataError: if there are no photos, or captions for none of them.
+            CaptionsError: if the captions are in no known format.
+        """
+        self.augment, self.seed = augment, seed
+        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        if not paths:
+            raise DataError(f"{folder} holds no photos ({', '.join(SUFFIXES)})")
+        said = read_captions(captions) if captions else {}
+        self.photos = [Photo(str(p), p, _texts(p.relative_to(folder), said)) for p in paths]
+        described = sum(bool(photo.texts) for photo in self.photos)
+        if captions and not described:
+            raise DataError(
+                f"{captions} describes none of the {len(paths)} photos in {folder}; it begins "
+                f"with {next(iter(said), 'nothing')!r}, the folder with {paths[0].name!r}"
+            )
+        logger.info("%s: %d photos, %d of them described", folder, len(paths), described)
+
+    def __getitem__(self, number: int) -> Sample:
+        """Make sample `number`; the next photo stands in for one that cannot be read.
+
+        Raises:
+            DataError: if no photo of the round can be read.
+        """
+        for photo, image, skipped in readable(self._from(number)):
+            sample = self.augment(image, photo.texts, [self.seed, number])
+            return Sample(sample.image, sample.text, skipped)
+        raise DataError(f"not one of the {len(self.photos)} photos can be read")
+
+    def _from(self, number: int) -> Iterator[Photo]:
+        count = len(self.photos)
+        order = np.random.default_rng([self.seed, number // count]).permutation(count)
+        for place in range(count):
+            yield self.photos[order[(number + place) % count]]
+
+
+def _texts(path: Path, said: Captions) -> tuple[str, ...]:
+    """What is said of a photo: `vg/1.jpg` may be called so, `vg_1.jpg` or `1.jpg`."""
+    name = path.as_posix()
+    return said.get(name) or said.get(name.replace("/", "_")) or said.get(path.name) or ()

@@ -1,0 +1,130 @@
+"""Photos into training samples: decoded, cropped, mirrored, with as much said as chance wants."""
+
+import io
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from .captions import Detail, tells_sides
+
+HOPELESS = 1000
+
+
+class PictureError(ValueError):
+    """A picture cannot be decoded; the message says what was found."""
+
+
+class DataError(ValueError):
+    """There is nothing to train on where the configuration says; the message names it."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture and what is said of it.
+
+    Attributes:
+        image: 3xHxW in [0, 1].
+        text: the description; "" where there is none.
+        skipped: pictures that could not be read and that this one stands in for.
+    """
+
+    image: Tensor
+    text: str
+    skipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture as it is stored.
+
+    Attributes:
+        name: what the log calls it.
+        source: a path, or the encoded bytes; None: there is no picture.
+        texts: its descriptions.
+    """
+
+    name: str
+    source: Path | bytes | None
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Augment:
+    """Random resized crops and flips (published: 0.8 to 1.0 of the area, half of them mirrored).
+
+    Attributes:
+        size: side of the result in px.
+        smallest: least share of the largest square's area that a crop keeps.
+        flipped: share mirrored, of photos whose description does not speak of left or right.
+        detail: how much of a description is kept.
+    """
+
+    size: int
+    smallest: float
+    flipped: float
+    detail: Detail
+
+    def __call__(self, image: Image.Image, texts: tuple[str, ...], seed: list[int]) -> Sample:
+        """Make the sample of a seed."""
+        rng = np.random.default_rng(seed)
+        share, x, y, mirror = rng.random(4)
+        side = min(image.size) * (self.smallest + (1 - self.smallest) * share) ** 0.5
+        left, top = x * (image.width - side), y * (image.height - side)
+        cut = image.resize(
+            (self.size, self.size),
+            Image.Resampling.BICUBIC,
+            box=(left, top, left + side, top + side),
+            reducing_gap=2.0,
+        )
+        text = self.detail(texts, rng)
+        if mirror < self.flipped and not tells_sides(text):
+            cut = ImageOps.mirror(cut)
+        return Sample(torch.from_numpy(np.array(cut)).movedim(-1, 0).float() / 255, text)
+
+
+def decode(source: Path | bytes) -> Image.Image:
+    """Decode a picture, upright and in RGB.
+
+    Raises:
+        PictureError: if it is broken, cut short, or no picture.
+    """
+    try:
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            return ImageOps.exif_transpose(image).convert("RGB")
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise PictureError(f"{type(error).__name__}: {error}") from error
+
+
+def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tuple[str, ...]]]:
+    """Yield one decoded photo for every photo: the next that can be read.
+
+    So many come out as go in, and each depends on what follows alone: training can go on at any
+    of them without decoding those before.
+
+    Yields:
+        The photo, its picture, and what it stands in for, with the reason.
+
+    Raises:
+        DataError: if a thousand in a row cannot be read.
+    """
+    skipped: tuple[str, ...] = ()
+    for photo in photos:
+        try:
+            if photo.source is None:
+                raise PictureError("there is no picture of this name")
+            image = decode(photo.source)
+        except PictureError as error:
+            skipped = (*skipped, f"{photo.name} ({error})")
+            if len(skipped) == HOPELESS:
+                raise DataError(
+                    f"{HOPELESS} pictures in a row cannot be read; {skipped[-1]}"
+                ) from None
+            continue
+        for _ in range(1 + len(skipped)):
+            yield photo, image, skipped
+        skipped = ()

@@ -1,0 +1,32 @@
+"""Made-up scenes as training samples."""
+
+from pathlib import Path
+
+from torch.utils.data import Dataset
+
+from ...evaluation.scenes import SceneBuilder
+from ..config import DataConfig
+from .pictures import Sample
+
+GOLDEN_RATIO = 0.6180339887498949
+"""Its multiples spread scenes of one sort evenly among the others."""
+
+
+class Scenes(Dataset[Sample]):
+    """Scene number n, the same in every run; described at every level by itself."""
+
+    def __init__(self, config: DataConfig) -> None:
+        """Read the cut-outs and photographs."""
+        photos = [Path(photo) for photo in config.photos]
+        self.builder = SceneBuilder(Path(config.stamps), photos, config.size, "train")
+        self.config = config
+
+    def __getitem__(self, number: int) -> Sample:
+        """Build a scene."""
+        seed = self.config.seed * 1_000_000_007 + number
+        if number * GOLDEN_RATIO % 1 < self.config.simple:
+            description = "full" if number % 8 else "none"
+            scene = self.builder.build(seed, objects=1, description=description)
+        else:
+            scene = self.builder.build(seed)
+        return Sample(scene.image, scene.text)

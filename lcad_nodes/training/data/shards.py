@@ -1,0 +1,92 @@
+"""Webdataset shards: tar files read in a stream, for sets that outgrow a disk."""
+
+import random
+from collections.abc import Iterator
+from itertools import chain, count, islice
+from typing import Any
+
+from torch.utils.data import IterableDataset, get_worker_info
+
+from .photos import SUFFIXES
+from .pictures import Augment, DataError, Photo, Sample, readable
+
+BUFFER = 1000
+"""Samples that are shuffled at a time, beside the order of the shards."""
+
+
+class Shards(IterableDataset[Sample]):
+    """An endless stream of samples, dealt out to processes and workers by shard.
+
+    A sample is a picture (`.jpg`, `.png`, `.webp`) and its descriptions (`.txt`, one a line)
+    under one name.
+    """
+
+    def __init__(
+        self,
+        urls: tuple[str, ...],
+        augment: Augment,
+        seed: int,
+        batch: int,
+        reader: tuple[int, int],
+        first: int,
+    ) -> None:
+        """Prepare the stream.
+
+        Args:
+            urls: paths or what else webdataset opens, with braces: `photos-{000..099}.tar`.
+            augment: crops, flips, level of detail.
+            seed: of the order and of everything else that is left to chance.
+            batch: samples a batch.
+            reader: which process this is, and of how many.
+            first: batches to pass over, without decoding them.
+
+        Raises:
+            DataError: if there are fewer shards than readers.
+        """
+        from webdataset.shardlists import expand_urls
+
+        self.urls = [url for pattern in urls for url in expand_urls(pattern)]
+        self.augment, self.seed, self.batch, self.first = augment, seed, batch, first
+        self.process, self.processes = reader
+
+    def __iter__(self) -> Iterator[Sample]:
+        """Yield this worker's samples, beginning where the batches passed over end."""
+        info = get_worker_info()
+        workers = info.num_workers if info else 1
+        # The loader asks its workers in turn, from the first on, wherever training goes on.
+        worker = ((info.id if info else 0) + self.first) % workers
+        passed = len(range(worker, self.first, workers)) * self.batch
+        reader = self.process * workers + worker
+        photos = islice(self._photos(reader, self.processes * workers), passed, None)
+        for number, (photo, image, skipped) in enumerate(readable(photos), passed):
+            sample = self.augment(image, photo.texts, [self.seed, reader, number])
+            yield Sample(sample.image, sample.text, skipped)
+
+    def _photos(self, reader: int, readers: int) -> Iterator[Photo]:
+        urls = self.urls[reader::readers]
+        if not urls:
+            raise DataError(
+                f"{len(self.urls)} shards cannot be dealt out to {readers} readers (processes "
+                "times workers): use fewer workers or more shards"
+            )
+        return chain.from_iterable(self._round(urls, reader, n) for n in count())
+
+    def _round(self, urls: list[str], reader: int, number: int) -> Iterator[Photo]:
+        from webdataset import DataPipeline, SimpleShardList, shuffle, tarfile_to_samples
+
+        rng = random.Random(f"{self.seed} {reader} {number}")
+        order = rng.sample(urls, len(urls))
+        stream = DataPipeline(
+            SimpleShardList(order), tarfile_to_samples(), shuffle(BUFFER, initial=BUFFER, rng=rng)
+        )
+        return map(_photo, stream)
+
+
+def _photo(sample: dict[str, Any]) -> Photo:
+    pictures = [sample[s[1:]] for s in SUFFIXES if s[1:] in sample]
+    text = sample.get("txt", b"").decode("utf-8", errors="replace")
+    return Photo(
+        name=f"{sample['__url__']}: {sample['__key__']}",
+        source=pictures[0] if pictures else None,
+        texts=tuple(line.strip() for line in text.splitlines() if line.strip()),
+    )

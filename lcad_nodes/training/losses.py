@@ -1,0 +1,117 @@
+"""What stage 1's pictures are judged by: LPIPS, and a discriminator with its adaptive weight."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn.functional import relu
+from torch.nn.grad import conv2d_weight
+
+from .config import ConfigError
+
+
+class Discriminator(nn.Module):
+    """PatchGAN: a logit for every patch of about 70x70 px.
+
+    Normalized per picture and not, as often, over the batch, so that it does not matter over how
+    many processes or passes a batch is spread.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        widths = (width, 2 * width, 4 * width, 8 * width)
+        layers: list[nn.Module] = [nn.Conv2d(3, width, 4, 2, 1), nn.LeakyReLU(0.2)]
+        for inputs, outputs, stride in zip(widths, widths[1:], (2, 2, 1), strict=False):
+            layers += [
+                nn.Conv2d(inputs, outputs, 4, stride, 1, bias=False),
+                nn.GroupNorm(32, outputs),
+                nn.LeakyReLU(0.2),
+            ]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Map Bx3xHxW in [-1, 1] to Bx1xhxw logits, high for what looks real; H, W at least 32."""
+        return self.layers(image)
+
+    def judge(self, image: Tensor) -> Tensor:
+        """Do the same without learning from it: gradients reach the image alone."""
+        fixed = {name: value.detach() for name, value in self.named_parameters()}
+        return functional_call(self, fixed, (image,))
+
+
+def hinge(real: Tensor, decoded: Tensor) -> Tensor:
+    """Compute the discriminator's loss from its logits of real and decoded pictures."""
+    return 0.5 * (relu(1 - real).mean() + relu(1 + decoded).mean())
+
+
+class LastLayer:
+    """Gradients by the decoder's last weights, whether or not these are trained.
+
+    VQGAN weighs the adversarial loss by them; a frozen layer has none of its own.
+    """
+
+    def __init__(self, layer: nn.Conv2d) -> None:
+        self.layer = layer
+        self.input = torch.empty(0)
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Remember what the layer reads for as long as the context lasts."""
+
+        def remember(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            self.input = inputs[0].detach().float()
+
+        handle = self.layer.register_forward_pre_hook(remember)
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def adaptive_weight(
+        self, reconstruction: Tensor, adversarial: Tensor, decoded: Tensor
+    ) -> Tensor:
+        """Compute how much larger the one loss's gradient is than the other's.
+
+        Args:
+            reconstruction: scalar.
+            adversarial: scalar.
+            decoded: what the layer gave, and both were computed from.
+        """
+        first, second = (self._slope(loss, decoded) for loss in (reconstruction, adversarial))
+        return (first / (second + 1e-4)).clamp(0, 1e4)
+
+    def _slope(self, loss: Tensor, decoded: Tensor) -> Tensor:
+        (slope,) = torch.autograd.grad(loss, decoded, retain_graph=True)
+        shape = self.layer.weight.shape
+        return conv2d_weight(self.input, shape, slope.float(), padding=1).norm()
+
+
+def load_lpips(backbone: Path) -> nn.Module:
+    """Build LPIPS on VGG 16; its own few weights are in its package.
+
+    Args:
+        backbone: torchvision's VGG 16, `.pth` or `.safetensors`; nothing is downloaded.
+
+    Raises:
+        ConfigError: if the file cannot be read, or is not VGG 16.
+    """
+    from lpips import LPIPS
+
+    network: Any = LPIPS(net="vgg", pnet_rand=True, verbose=False)
+    names = network.net.state_dict()  # slice<n>.<index>.weight, torchvision's features.<index>
+    try:
+        if backbone.suffix == ".safetensors":
+            tensors = load_file(backbone)
+        else:
+            tensors = torch.load(backbone, map_location="cpu", weights_only=True)
+        network.net.load_state_dict(
+            {name: tensors[f"features.{name.partition('.')[2]}"] for name in names}
+        )
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        raise ConfigError(f"lpips_backbone: {backbone} is not VGG 16's weights: {error}") from error
+    return network.requires_grad_(False).eval()
