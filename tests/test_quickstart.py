@@ -250,6 +250,28 @@ def test_a_command_that_fails_is_shown_with_what_it_said(
 
 
 @pytest.mark.usefixtures("quick_commands")
+def test_the_packages_own_settings_are_left_out_of_its_comfyui(project: Path) -> None:
+    source = replace(quickstart.COMFYUI, without=("comfy/sd.py",))
+    quickstart.fetch_comfyui(Path(sys.executable), project / ".comfyui", source)
+    assert files_in(project / ".comfyui") == {quickstart.RECORD, "main.py", "requirements.txt"}
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_the_oldest_comfyui_is_fetched_for_the_tests_alone(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quickstart, "OLDEST_COMFYUI", replace(quickstart.COMFYUI, version="older"))
+    (project / "pyproject.toml").touch()
+    quickstart.main(["setup"])
+    assert not (project / ".comfyui-oldest").exists()
+    environment = Environment(project / ".venv")
+    fetch = next(quickstart.pending(environment, own_comfyui(project / "own"), tests=True))
+    assert "fetch ComfyUI older" in fetch.says
+    fetch.run()
+    assert (project / ".comfyui-oldest" / "main.py").exists()
+
+
+@pytest.mark.usefixtures("quick_commands")
 def test_a_failing_install_leaves_a_finished_environment_as_it_was(project: Path) -> None:
     quickstart.main(["setup"])
     environment = Environment(project / ".venv")
