@@ -31,18 +31,27 @@ def read_photos(paths: Sequence[Path], split: Split) -> tuple[Image.Image, ...]:
     Raises:
         PhotosError: a path does not exist, or none of the photographs is of this split.
     """
+    files = photo_files(paths, split)
+    if paths and not files:
+        raise PhotosError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
+    return tuple(read_photo(file) for file in files)
+
+
+def photo_files(paths: Sequence[Path], split: Split) -> list[Path]:
+    """The image files of a split at or below the paths, sorted.
+
+    Raises:
+        PhotosError: a path does not exist.
+    """
     missing = [str(path) for path in paths if not path.exists()]
     if missing:
         raise PhotosError(f"There are no photographs at {', '.join(missing)}.")
-    files = sorted(
+    return sorted(
         file
         for path in paths
         for file in (path.rglob("*") if path.is_dir() else [path])
         if file.suffix.lower() in PHOTO_TYPES and split_of(Path(file.name)) == split
     )
-    if paths and not files:
-        raise PhotosError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
-    return tuple(_read_photo(file) for file in files)
 
 
 def crop(photo: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
@@ -147,7 +156,8 @@ def _enlarge(colors: NDArray[np.uint8], size: int) -> Image.Image:
     return Image.fromarray(colors).resize((size, size), _BICUBIC)
 
 
-def _read_photo(path: Path) -> Image.Image:
+def read_photo(path: Path) -> Image.Image:
+    """A photograph, RGB, its shorter side at most 384 pixels."""
     with Image.open(path) as opened:
         opened.draft("RGB", (PHOTO_SIDE * 2, PHOTO_SIDE * 2))  # a JPEG is decoded small
         image = opened.convert("RGB")

@@ -11,7 +11,13 @@ WHERE = {
     "right": "on the right",
     "top": "at the top",
     "bottom": "at the bottom",
+    "far left": "on the far left",
+    "second from the left": "second from the left",
+    "second from the right": "second from the right",
+    "far right": "on the far right",
 }
+BEFORE = {"far left": "leftmost", "far right": "rightmost"}
+"""Places that are put differently before a noun."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +27,7 @@ class Mention:
     Attributes:
         name: what it is ("dump truck").
         color: the color named, or None.
-        place: where it is ("left"), or None where that is not said.
+        place: where it is (one of `WHERE`), or None where that is not said.
     """
 
     name: str
@@ -68,13 +74,19 @@ def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
     verb = "are" if _plural(mention.name) else "is"
     if places and style == "clause" and mention.color:
         noun = "one" if again and verb == "is" else mention.name
-        return f"the {mention.place} {noun} {verb} {mention.color}"
+        return f"the {_with_place(noun, str(mention.place))} {verb} {mention.color}"
     if places:
         noun = colored if style == "bare" else f"the {colored}"
         return f"{noun} {WHERE[str(mention.place)]}"
     if style == "clause" and mention.color:
         return f"the {mention.name} {verb} {mention.color}"
     return colored if style == "bare" else article(colored)
+
+
+def _with_place(noun: str, place: str) -> str:
+    """ "left cup", "leftmost cup", "second cup from the left"."""
+    ordinal, _, side = place.partition(" from ")
+    return f"{ordinal} {noun} from {side}" if side else f"{BEFORE.get(place, place)} {noun}"
 
 
 def _ending(background: str | None, style: str, rng: np.random.Generator) -> str:

@@ -123,21 +123,22 @@ def _load(path: Path, name: str) -> CutOut | None:
     image = image.crop(box)
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE), Image.Resampling.LANCZOS)
     pixels = np.asarray(image)
-    lab = _lab(pixels[..., :3])
+    lab = lab_of(pixels[..., :3])
     light = lab[0][pixels[..., 3] > 127]
     if max(image.size) < SMALLEST_SIDE or light.size == 0 or light.std() < FLATTEST:
         return None
-    layers = [lab[0] * 2.55, _takes_color(lab, pixels[..., 3]) * 255, 0 * lab[0], pixels[..., 3]]
+    layers = [lab[0] * 2.55, takes_color(lab, pixels[..., 3]) * 255, 0 * lab[0], pixels[..., 3]]
     shading = Image.fromarray(np.stack(layers, axis=-1).round().astype(np.uint8))
     return CutOut(name, image, shading)
 
 
-def _lab(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+def lab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """3,H,W CIE Lab of H,W,3 sRGB."""
     image = torch.from_numpy(rgb.copy()).movedim(-1, 0)[None] / 255
     return rgb_to_lab(image)[0].numpy()
 
 
-def _takes_color(lab: NDArray[np.float32], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+def takes_color(lab: NDArray[np.float32], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How much of a new color each pixel takes, 0 to 1: neutral parts of a colored thing none.
 
     A red car has black tires, and so has a blue one. Things that have little color, or color in

@@ -22,11 +22,19 @@ from .backgrounds import crop, plain, read_photos, surface
 from .captions import Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
 from .recolor import Painter, draw_terms
+from .segments import SegmentedPhoto, read_segmented
 
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
 
+SEGMENTED = 0.2
+"""Share of the scenes drawn freely that are photographs whose own things are painted."""
+SEEN, MOSTLY = 0.15, 0.6
+"""Shares of a thing's area inside a crop: to count when places are named; to be painted."""
 CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
+
+_BILINEAR = Image.Resampling.BILINEAR
+_FLIP = Image.Transpose.FLIP_LEFT_RIGHT
 
 logger = logging.getLogger(__name__)
 
@@ -81,11 +89,6 @@ class _Layout:
     count: int
     axis: int
 
-    def place(self, index: int) -> str | None:
-        """Where an object is, in a word; None for a single one."""
-        ends = (("left", "right"), ("top", "bottom"))[self.axis]
-        return {1: (None,), 2: ends, 3: (ends[0], "middle", ends[1])}[self.count][index]
-
     def room(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """The width and height that an object may fill."""
         least, most = (0.4, 0.92) if self.count == 1 else (0.5, 0.85)
@@ -106,6 +109,17 @@ class _Layout:
         return int(left), int(top)
 
 
+def _places(count: int, axis: int) -> Sequence[str | None]:
+    """Where each of up to four objects in a row (axis 0) or a column is; None for a single one."""
+    first, last = (("left", "right"), ("top", "bottom"))[axis]
+    return {
+        1: (None,),
+        2: (first, last),
+        3: (first, "middle", last),
+        4: ("far left", "second from the left", "second from the right", "far right"),
+    }[count]
+
+
 @dataclass(frozen=True)
 class _Placed:
     """An object to be drawn: its picture, its left and top, and what it is."""
@@ -115,6 +129,25 @@ class _Placed:
     name: str
     color: str | None
     place: str | None
+
+
+@dataclass(frozen=True)
+class _Arrangement:
+    """What a scene is made of.
+
+    Attributes:
+        ground: the picture without its objects.
+        ground_color: its color's name where it has one.
+        placed: the objects.
+        same: whether they are of one kind.
+        real: whether they are regions of the ground, which cast their own shadows.
+    """
+
+    ground: Image.Image
+    ground_color: str | None
+    placed: list[_Placed]
+    same: bool
+    real: bool
 
 
 class SceneBuilder:
@@ -135,6 +168,7 @@ class SceneBuilder:
         self.size = size
         self._cutouts = read_cutouts(stamps, split)
         self._photos = read_photos(photos, split)
+        self._segmented = read_segmented(photos, split)
         self._painter = Painter()
         self._ager = Ager()
 
@@ -145,6 +179,7 @@ class SceneBuilder:
         objects: int | None = None,
         kinds: Kinds = "any",
         description: Description = "any",
+        segments: bool = False,
     ) -> Scene:
         """The scene of a seed.
 
@@ -158,26 +193,25 @@ class SceneBuilder:
             kinds: whether several objects are of one kind in different colors, or of different
                 kinds. Objects are all painted unless this is "any".
             description: "full" names every painted object and its color, "none" nothing.
+            segments: whether to paint the things of a photograph, as a fifth of the scenes
+                drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
 
         Raises:
-            SceneError: `objects` is out of range.
+            SceneError: `objects` is out of range, or no photograph's things are known.
         """
         if objects is not None and not 0 <= objects <= 3:
             raise SceneError(f"A scene has 0 to 3 objects, not {objects}.")
         rng = np.random.default_rng(seed)
-        free = objects is None and kinds == description == "any"
-        count = self._count(rng) if objects is None else objects
-        ground, ground_color = self._ground(rng, natural=count == 0, basic=not free)
-        layout = _Layout(self.size, count, axis=int(rng.random() < 0.2))
-        cutouts, same = self._choose(count, kinds, rng)
-        terms = draw_terms(count, rng, basic=not free, apart=same)
-        painted = same or description == "full" or kinds != "any"
-        colors = [term if painted or rng.random() < 0.85 else None for term in terms]
-        placed = [
-            self._place(cutout, color, index, layout, rng)
-            for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
-        ]
-        image, masks = _compose(ground, placed, rng)
+        free = objects is None and kinds == description == "any" and not segments
+        if segments and not self._segmented:
+            raise SceneError("None of the photographs is outlined in segments.json.")
+        if segments or (free and self._segmented and rng.random() < SEGMENTED):
+            made = self._recolor(rng, basic=not free, painted=description == "full")
+        else:
+            count = self._count(rng) if objects is None else objects
+            made = self._arrange(count, kinds, rng, basic=not free, painted=description == "full")
+        image, masks = _compose(made, rng)
+        placed, same, ground_color = made.placed, made.same, made.ground_color
         mentions = _mentions(placed, same, description, rng)
         said = [mention for mention in mentions if mention]
         text, phrases = describe(said, ground_color if rng.random() < 0.4 else None, rng)
@@ -190,6 +224,44 @@ class SceneBuilder:
                 for thing, mention, mask in zip(placed, mentions, masks, strict=True)
             ),
         )
+
+    def _arrange(
+        self, count: int, kinds: Kinds, rng: np.random.Generator, *, basic: bool, painted: bool
+    ) -> _Arrangement:
+        """Cut-outs on a background."""
+        ground, ground_color = self._ground(rng, natural=count == 0, basic=basic)
+        layout = _Layout(self.size, count, axis=int(rng.random() < 0.2))
+        cutouts, same = self._choose(count, kinds, rng)
+        colors = _colors(count, rng, basic=basic, same=same, painted=painted or kinds != "any")
+        placed = [
+            self._place(cutout, color, index, layout, rng)
+            for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
+        ]
+        return _Arrangement(ground, ground_color, placed, same, real=False)
+
+    def _recolor(self, rng: np.random.Generator, *, basic: bool, painted: bool) -> _Arrangement:
+        """A square of a photograph with those of its things painted that lie in it."""
+        chosen = self._segmented[rng.integers(len(self._segmented))]
+        box = _around(chosen, rng)
+        ground = chosen.photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
+        seen = [
+            (segment.name, segment.shading.resize((self.size, self.size), _BILINEAR, box), share)
+            for segment in chosen.segments
+            if (share := segment.share(box)) > SEEN
+        ]
+        if rng.random() < 0.5:
+            ground = ground.transpose(_FLIP)
+            seen = [(name, shading.transpose(_FLIP), share) for name, shading, share in seen[::-1]]
+        names = [name for name, _, _ in seen]
+        same = len(seen) > 1 and len(set(names)) == 1
+        colors = _colors(len(seen), rng, basic=basic, same=same, painted=painted)
+        places = _places(len(seen), axis=0) if seen else ()
+        placed = []
+        for (name, shading, share), color, place in zip(seen, colors, places, strict=True):
+            if color and share > MOSTLY:
+                image = Image.fromarray(self._painter.paint(np.asarray(shading), color, rng))
+                placed.append(_Placed(image, (0, 0), name, color, place))
+        return _Arrangement(ground, None, placed, same, real=True)
 
     def _develop(self, image: Image.Image, rng: np.random.Generator, *, old: bool) -> Tensor:
         """3,H,W in [0, 1] of a finished picture, aged if it is to be old."""
@@ -249,31 +321,48 @@ class SceneBuilder:
             shading = np.asarray(_turn(cutout.shading, room, rng))
             image = Image.fromarray(self._painter.paint(shading, color, rng))
         corner = layout.corner(index, image.size, rng)
-        return _Placed(image, corner, cutout.name, color, layout.place(index))
+        place = _places(layout.count, layout.axis)[index]
+        return _Placed(image, corner, cutout.name, color, place)
 
 
 def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:
     """The image scaled to fit into `room` (width, height), mirrored and turned a little."""
     scale = float((room / np.array(image.size)).min())
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
-    image = image.resize(size, Image.Resampling.BILINEAR)
+    image = image.resize(size, _BILINEAR)
     if rng.random() < 0.5:
-        image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        image = image.transpose(_FLIP)
     if rng.random() < 0.3:
-        image = image.rotate(rng.uniform(-14, 14), Image.Resampling.BILINEAR, expand=True)
+        image = image.rotate(rng.uniform(-14, 14), _BILINEAR, expand=True)
     return image
 
 
-def _compose(
-    ground: Image.Image, placed: Sequence[_Placed], rng: np.random.Generator
-) -> tuple[Image.Image, list[Tensor]]:
+def _around(chosen: SegmentedPhoto, rng: np.random.Generator) -> tuple[float, ...]:
+    """A square box of a photograph about one of its things: left, top, right, bottom."""
+    size = np.array(chosen.photo.size)
+    side = size.min() * rng.uniform(0.75, 1.0)
+    middle = chosen.segments[rng.integers(len(chosen.segments))].middle
+    corner = middle - side / 2 + rng.normal(0, 0.15, 2) * side
+    left, top = np.clip(corner, 0, size - side).tolist()
+    return left, top, left + float(side), top + float(side)
+
+
+def _colors(
+    count: int, rng: np.random.Generator, *, basic: bool, same: bool, painted: bool
+) -> list[str | None]:
+    """A color for each object, clearly different ones for one kind; None: its own."""
+    terms = draw_terms(count, rng, basic=basic, apart=same)
+    return [term if same or painted or rng.random() < 0.85 else None for term in terms]
+
+
+def _compose(made: _Arrangement, rng: np.random.Generator) -> tuple[Image.Image, list[Tensor]]:
     """The finished picture and each object's mask, where later objects do not hide it."""
-    image = ground
+    image = made.ground
     layers: list[NDArray[np.bool_]] = []
-    for thing in placed:
+    for thing in made.placed:
         layer = Image.new("L", image.size)
         layer.paste(thing.image.getchannel("A"), thing.corner)
-        if rng.random() < 0.35:
+        if not made.real and rng.random() < 0.35:
             image = _cast_shadow(image, layer, rng)
         image.paste(thing.image, thing.corner, thing.image)
         layers.append(np.asarray(layer) > 127)
