@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
@@ -13,6 +15,11 @@ from torch.nn.functional import relu
 from torch.nn.grad import conv2d_weight
 
 from .config import ConfigError
+
+VGG16 = [
+    (i, k) for i in (0, 2, 5, 7, 10, 12, 14, 17, 19, 21, 24, 26, 28) for k in ("weight", "bias")
+]
+"""Places of its convolutions."""
 
 
 class Discriminator(nn.Module):
@@ -100,18 +107,17 @@ def load_lpips(backbone: Path) -> nn.Module:
     Raises:
         ConfigError: if the file cannot be read, or is not VGG 16.
     """
-    from lpips import LPIPS
-
-    network: Any = LPIPS(net="vgg", pnet_rand=True, verbose=False)
-    names = network.net.state_dict()  # slice<n>.<index>.weight, torchvision's features.<index>
     try:
         if backbone.suffix == ".safetensors":
             tensors = load_file(backbone)
         else:
             tensors = torch.load(backbone, map_location="cpu", weights_only=True)
-        network.net.load_state_dict(
-            {name: tensors[f"features.{name.partition('.')[2]}"] for name in names}
-        )
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
+        convolutions = [tensors[f"features.{index}.{kind}"] for index, kind in VGG16]
+    except (OSError, KeyError, SafetensorError, UnpicklingError, RuntimeError) as error:
         raise ConfigError(f"lpips_backbone: {backbone} is not VGG 16's weights: {error}") from error
+    from lpips import LPIPS
+
+    network: Any = LPIPS(net="vgg", pnet_rand=True, verbose=False)
+    # Its names are slice<n>.<index>.weight, where torchvision has features.<index>.weight.
+    network.net.load_state_dict(dict(zip(network.net.state_dict(), convolutions, strict=True)))
     return network.requires_grad_(False).eval()

@@ -53,9 +53,12 @@ def batches(
     """
     seen: set[str] = set()
     for step, samples in enumerate(_loader(config, batch, accelerator, first), first):
-        for name in {name for sample in samples for name in sample.skipped} - seen:
-            seen.add(name)
-            logger.warning("skipped %s; pictures skipped so far: %d", name, len(seen))
+        for skipped in (skipped for sample in samples for skipped in sample.skipped):
+            if skipped.name not in seen:
+                seen.add(skipped.name)
+                logger.warning(
+                    "skipped %s (%s); %d so far", skipped.name, skipped.reason, len(seen)
+                )
         yield Batch(
             torch.stack([sample.image for sample in samples]).to(accelerator.device),
             [sample.text for sample in samples],

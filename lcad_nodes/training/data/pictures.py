@@ -24,6 +24,14 @@ class DataError(ValueError):
 
 
 @dataclass(frozen=True)
+class Skipped:
+    """A picture that cannot be read, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Sample:
     """One picture and what is said of it.
 
@@ -35,7 +43,7 @@ class Sample:
 
     image: Tensor
     text: str
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,30 +108,30 @@ def decode(source: Path | bytes) -> Image.Image:
         raise PictureError(f"{type(error).__name__}: {error}") from error
 
 
-def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tuple[str, ...]]]:
+def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tuple[Skipped, ...]]]:
     """Yield one decoded photo for every photo: the next that can be read.
 
     So many come out as go in, and each depends on what follows alone: training can go on at any
     of them without decoding those before.
 
     Yields:
-        The photo, its picture, and what it stands in for, with the reason.
+        The photo, its picture, and what it stands in for.
 
     Raises:
         DataError: if a thousand in a row cannot be read.
     """
-    skipped: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
     for photo in photos:
         try:
             if photo.source is None:
                 raise PictureError("there is no picture of this name")
             image = decode(photo.source)
         except PictureError as error:
-            skipped = (*skipped, f"{photo.name} ({error})")
+            skipped = (*skipped, Skipped(photo.name, str(error)))
             if len(skipped) == HOPELESS:
                 raise DataError(
-                    f"{HOPELESS} pictures in a row cannot be read; {skipped[-1]}"
-                ) from None
+                    f"{HOPELESS} pictures in a row cannot be read, the last {photo.name}: {error}"
+                ) from error
             continue
         for _ in range(1 + len(skipped)):
             yield photo, image, skipped

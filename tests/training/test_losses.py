@@ -1,0 +1,84 @@
+"""What stage 1 is judged by: LPIPS from a file, and the two sides of the adversarial loss."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torchvision.models import vgg16
+
+from lcad_nodes.training.config import ConfigError
+from lcad_nodes.training.losses import Discriminator, LastLayer, hinge, load_lpips
+
+
+def test_lpips_reads_its_backbone_from_a_file(tmp_path: Path) -> None:
+    with torch.device("meta"):
+        shapes = {k: v.shape for k, v in vgg16().state_dict().items() if k.startswith("features")}
+    torch.manual_seed(0)
+    tensors = {name: 0.05 * torch.randn(shape) for name, shape in shapes.items()}
+    save_file(tensors, tmp_path / "vgg16.safetensors")
+    lpips = load_lpips(tmp_path / "vgg16.safetensors")
+    last = lpips.net.slice5[-2].weight  # pyright: ignore
+    assert torch.equal(last, tensors["features.28.weight"])
+    image = torch.rand(1, 3, 32, 32, requires_grad=True)
+    assert lpips(image, image).item() == 0
+    distance = lpips(image, 1 - image.detach())
+    distance.backward()
+    assert distance.item() > 0
+    assert image.grad is not None
+    assert image.grad.abs().max() > 0
+
+
+def test_a_wrong_backbone_is_named(tmp_path: Path) -> None:
+    save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
+    for name in ("other.safetensors", "missing.pth"):
+        with pytest.raises(ConfigError, match=f"lpips_backbone: .*{name}"):
+            load_lpips(tmp_path / name)
+
+
+def test_judging_teaches_the_discriminator_nothing() -> None:
+    discriminator = Discriminator(32)
+    decoded = torch.rand(1, 3, 32, 32, requires_grad=True)
+    judged = discriminator.judge(decoded)
+    assert torch.equal(judged, discriminator(decoded))
+    judged.mean().backward()
+    assert decoded.grad is not None
+    assert decoded.grad.abs().max() > 0
+    assert all(p.grad is None for p in discriminator.parameters())
+
+
+def test_hinge_asks_for_no_more_than_a_margin_of_one() -> None:
+    assert hinge(torch.tensor([1.0, 5.0]), torch.tensor([-1.0, -5.0])) == 0
+    assert hinge(torch.tensor([0.0]), torch.tensor([1.0])) == 1.5
+
+
+def test_a_discriminator_learns_to_tell_real_from_decoded() -> None:
+    torch.manual_seed(0)
+    discriminator = Discriminator(32)
+    optimizer = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
+    real, decoded = torch.rand(4, 3, 32, 32) * 2 - 1, torch.zeros(4, 3, 32, 32)
+    for _ in range(10):
+        optimizer.zero_grad()
+        loss = hinge(discriminator(real), discriminator(decoded))
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.2
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_the_adaptive_weight_is_the_ratio_of_gradients_by_the_last_weights(frozen: bool) -> None:
+    torch.manual_seed(0)
+    layer = nn.Conv2d(8, 3, 3, padding=1)
+    features = torch.rand(2, 8, 16, 16, requires_grad=True)
+    decoded = layer(features)
+    losses = decoded.abs().mean(), decoded.square().mean()
+    first, second = (
+        torch.autograd.grad(loss, layer.weight, retain_graph=True)[0].norm() for loss in losses
+    )
+    layer.requires_grad_(not frozen)
+    last = LastLayer(layer)
+    with last.watched():
+        decoded = layer(features)
+    weight = last.adaptive_weight(decoded.abs().mean(), decoded.square().mean(), decoded)
+    assert weight.item() == pytest.approx((first / (second + 1e-4)).item(), rel=1e-4)
