@@ -22,6 +22,7 @@ from torchvision.transforms.functional import pil_to_tensor
 from websocket import WebSocket, create_connection
 
 ROOT = Path(__file__).parent.parent
+PACK = "lcad-nodes"
 START_SECONDS = 300
 STEP_SECONDS = 120
 
@@ -101,8 +102,9 @@ def start(comfyui: Path, base: Path, checkpoint: Path, pictures: list[Path]) -> 
         checkpoint: a file to offer beside the pack's own.
         pictures: files to offer as inputs.
     """
-    pack = base / "custom_nodes" / "comfyui-lcad"
-    shutil.copytree(ROOT / "lcad_nodes", pack / "lcad_nodes")
+    pack = base / "custom_nodes" / PACK
+    for folder in ("lcad_nodes", "locales"):
+        shutil.copytree(ROOT / folder, pack / folder)
     shutil.copy(ROOT / "__init__.py", pack)
     for folder in ("user", "input", "models/checkpoints"):
         (base / folder).mkdir(parents=True)
