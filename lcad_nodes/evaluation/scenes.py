@@ -259,8 +259,10 @@ class SceneBuilder:
         placed = []
         for (name, shading, share), color, place in zip(seen, colors, places, strict=True):
             if color and share > MOSTLY:
-                image = Image.fromarray(self._painter.paint(np.asarray(shading), color, rng))
-                placed.append(_Placed(image, (0, 0), name, color, place))
+                left, top, right, bottom = shading.getbbox() or (0, 0, 0, 0)
+                pixels = np.asarray(shading.crop((left, top, right, bottom)))
+                image = Image.fromarray(self._painter.paint(pixels, color, rng))
+                placed.append(_Placed(image, (left, top), name, color, place))
         return _Arrangement(ground, None, placed, same, real=True)
 
     def _develop(self, image: Image.Image, rng: np.random.Generator, *, old: bool) -> Tensor:

@@ -72,3 +72,18 @@ def test_many_are_and_one_is(seed: int) -> None:
     words = text.lower().replace(".", "").split()
     assert "is" not in words
     assert "one" not in words
+
+
+def test_one_of_four_is_found_by_its_place_in_the_row() -> None:
+    said = [
+        Mention("cup", "red", "far left"),
+        Mention("cup", "blue", "second from the left"),
+        Mention("cup", "green", "second from the right"),
+        Mention("cup", "pink", "far right"),
+    ]
+    texts = {describe(said, None, np.random.default_rng(seed))[0] for seed in range(200)}
+    assert (
+        "the leftmost cup is red, the second cup from the left is blue, "
+        "the second cup from the right is green, the rightmost cup is pink"
+    ) in texts
+    assert any("the blue cup second from the left" in text for text in texts)
