@@ -21,9 +21,9 @@ from .backgrounds import photo_files, read_photo
 from .cutouts import Split, lab_of, takes_color
 
 LIST = Path(__file__).with_name("segments.json")
-RADIUS = 10  # pixels of a photograph whose shorter side is 384, within which an outline is mended
+RADIUS = 10  # pixels of the window in which the mask is fitted; it mends half as much or so
 ROUNDS = 3
-SMOOTHNESS = 3e-4  # variance of a gray photo in [0, 1] below which there is no edge to follow
+SMOOTHNESS = 3e-4  # variance of colors in [0, 1] below which there is no edge to follow
 
 
 @dataclass(frozen=True)
