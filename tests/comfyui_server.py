@@ -103,7 +103,7 @@ def start(comfyui: Path, base: Path, checkpoint: Path, pictures: list[Path]) -> 
         pictures: files to offer as inputs.
     """
     pack = base / "custom_nodes" / PACK
-    for folder in ("lcad_nodes", "locales"):
+    for folder in ("lcad_nodes", "locales", "workflows"):
         shutil.copytree(ROOT / folder, pack / folder)
     shutil.copy(ROOT / "__init__.py", pack)
     for folder in ("user", "input", "models/checkpoints"):

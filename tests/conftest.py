@@ -17,6 +17,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 PICTURES = Path(__file__).parent / "pictures"
+EXAMPLES = Path(__file__).parent.parent / "examples"
 COMFYUI = Path(os.environ.get("COMFYUI_DIR", Path(__file__).parent.parent / ".comfyui"))
 
 
@@ -81,10 +82,9 @@ def photo() -> Tensor:
 def server(
     tmp_path_factory: pytest.TempPathFactory, comfyui: Path, small_checkpoint: Path, photo: Tensor
 ) -> Iterator[Server]:
-    """A running ComfyUI with the pack, `small_checkpoint`, `photo.png` and the pictures."""
+    """A running ComfyUI with the pack, `small_checkpoint`, `photo.png`, pictures, examples."""
     base = tmp_path_factory.mktemp("comfyui")
     to_pil_image(photo[0]).save(base / "photo.png")
-    with start(
-        comfyui, base, small_checkpoint, [base / "photo.png", *PICTURES.iterdir()]
-    ) as server:
+    inputs = [base / "photo.png", *PICTURES.iterdir(), *EXAMPLES.iterdir()]
+    with start(comfyui, base, small_checkpoint, inputs) as server:
         yield server
