@@ -1,8 +1,6 @@
 """Figures of a picture: CIEDE2000, colorfulness, PSNR, SSIM, an object's mean color."""
 
 import torch
-from kornia.losses import psnr_loss
-from kornia.metrics import ssim as _ssim_map
 from torch import Tensor
 
 from .lab import ImageError, check_image, rgb_to_lab
@@ -80,6 +78,8 @@ def psnr(image: Tensor, reference: Tensor) -> Tensor:
     Raises:
         ImageError: the shapes differ, or are not B,3,H,W, or a value is not finite.
     """
+    from kornia.losses import psnr_loss
+
     _check_pair(image, reference)
     pairs = zip(image, reference, strict=True)
     return torch.stack([-psnr_loss(one, other, max_val=1.0) for one, other in pairs])
@@ -101,13 +101,15 @@ def ssim(image: Tensor, reference: Tensor, peak: float) -> Tensor:
     Raises:
         ImageError: the shapes differ, H or W is below 6, or a value is not finite.
     """
+    from kornia.metrics import ssim as ssim_map
+
     _check_pair(image, reference, channels=image.shape[1] if image.ndim == 4 else 3)
     least = SSIM_WINDOW // 2 + 1
     if min(image.shape[2:]) < least:
         raise ImageError(
             f"The images are {tuple(image.shape)}; SSIM needs {least} px a side or more."
         )
-    return _ssim_map(image, reference, SSIM_WINDOW, peak).flatten(1).mean(dim=1)
+    return ssim_map(image, reference, SSIM_WINDOW, peak).flatten(1).mean(dim=1)
 
 
 def mean_lab(image: Tensor, mask: Tensor) -> Tensor:

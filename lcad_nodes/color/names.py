@@ -1,5 +1,6 @@
 """The eleven basic color terms, and which of them a color is."""
 
+import re
 from collections.abc import Sequence
 
 import torch
@@ -63,6 +64,12 @@ def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
     colors = terms_at(lightness)[0]
     nearest = colors[(colors - ab).norm(dim=1).argmin()]
     return bool((colors[TERMS.index(term)] - nearest).norm() <= ALIKE)
+
+
+def named_in(text: str) -> str | None:
+    """The first basic color term among the words of a text; None if there is none."""
+    found = re.search(rf"\b({'|'.join(TERMS)})\b", text, re.IGNORECASE)
+    return found[1].lower() if found else None
 
 
 def terms_at(lightness: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from lcad_nodes.color.names import (
     TERMS,
     ColorNameError,
     color_matches,
+    named_in,
     nearest_term,
     terms_at,
 )
@@ -73,3 +74,17 @@ def test_terms_lie_inside_the_gamut() -> None:
 def test_an_unknown_term_is_named() -> None:
     with pytest.raises(ColorNameError, match=r"'mauve'.*red, orange"):
         color_matches([50, 0, 0], "mauve")
+
+
+@pytest.mark.parametrize(
+    ("text", "term"),
+    [
+        ("the red cup", "red"),
+        ("A PURPLE COW on the left", "purple"),
+        ("the cup is blue, not green", "blue"),
+        ("an infrared camera", None),
+        ("", None),
+    ],
+)
+def test_the_first_color_word_of_a_text(text: str, term: str | None) -> None:
+    assert named_in(text) == term
