@@ -1,0 +1,108 @@
+"""Measure a model, take it apart, or compare methods by their pictures.
+
+python -m lcad_nodes.evaluation mini
+python -m lcad_nodes.evaluation ablations
+python -m lcad_nodes.evaluation compare DIR [DIR ...] --truth DIR
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .comfyui import use_comfyui
+
+WEIGHTS = Path(__file__).parents[1] / "weights" / "lcad-mini.safetensors"
+STAMPS = Path("/usr/share/tuxpaint/stamps")
+PHOTOS = Path("runs/photographs")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Do what the command line says."""
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    report = {"mini": _mini, "ablations": _ablations, "compare": _compare}[options.command](options)
+    sys.stdout.write(f"{report}\n")
+
+
+def _mini(options: argparse.Namespace) -> str:
+    use_comfyui()
+    from .mini import measure, write
+
+    colorizer = _colorizer(options, options.checkpoint)
+    results = measure(colorizer, options.stamps, options.photos, options.scenes)
+    return write(results, options.out)
+
+
+def _ablations(options: argparse.Namespace) -> str:
+    use_comfyui()
+    from .ablations import measure, write
+
+    colorizer = _colorizer(options, options.checkpoint)
+    plain = _colorizer(options, options.plain_l1) if options.plain_l1 else None
+    results = measure(colorizer, plain, options.stamps, options.photos, options.scenes)
+    return write(results, options.out)
+
+
+def _compare(options: argparse.Namespace) -> str:
+    # Backbones come from the disk or not at all; the Hub's client reads this as it is imported.
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    from .compare import compare
+    from .metrics import load_backbones
+
+    files = (options.folders, options.truth, options.captions, options.masks)
+    return compare(*files, load_backbones(options.clip)).write(options.out)
+
+
+def _colorizer(options: argparse.Namespace, checkpoint: Path):  # noqa: ANN202 (imported below)
+    from .colorizer import Colorizer, Settings
+
+    settings = Settings(options.resolution, options.steps, options.cfg)
+    return Colorizer.load(checkpoint, settings)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m lcad_nodes.evaluation",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    mini = commands.add_parser("mini", help="the bars of a model, on scenes never trained on")
+    _model_options(mini, scenes=200, out=Path("runs/mini-bars"))
+    ablations = commands.add_parser("ablations", help="what each part of the method is worth")
+    _model_options(ablations, scenes=100, out=Path("runs/ablations"))
+    ablations.add_argument(
+        "--plain-l1", type=Path, help="a checkpoint trained with plain L1, not the artifact map"
+    )
+    compare = commands.add_parser("compare", help="folders of results, side by side")
+    compare.add_argument("folders", type=Path, nargs="+", help="one folder of results a method")
+    compare.add_argument("--truth", type=Path, required=True, help="the photographs in color")
+    compare.add_argument("--captions", type=Path, help="JSON: descriptions by file name")
+    compare.add_argument("--masks", type=Path, help="folder of NAME.0.png, NAME.1.png, ...")
+    compare.add_argument(
+        "--clip", default="openai/clip-vit-base-patch16", help="name or folder of the CLIP model"
+    )
+    compare.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder to fill")
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser, scenes: int, out: Path) -> None:
+    parser.add_argument("--checkpoint", type=Path, default=WEIGHTS, help="the model to measure")
+    parser.add_argument("--scenes", type=int, default=scenes, help="scenes a row")
+    parser.add_argument("--out", type=Path, default=out, help="folder to fill")
+    parser.add_argument("--stamps", type=Path, default=STAMPS, help="folder of cut-outs")
+    parser.add_argument(
+        "--photos", type=Path, nargs="+", default=[PHOTOS], help="photographs or folders of them"
+    )
+    parser.add_argument(
+        "--resolution", type=int, default=-1, help="working size in px; -1: the checkpoint's"
+    )
+    parser.add_argument("--steps", type=int, default=20, help="sampling steps")
+    parser.add_argument("--cfg", type=float, default=6.0, help="guidance scale")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""What each part of the method is worth: taken out, or set otherwise, one at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from time import perf_counter
+
+from torch import Tensor
+from tqdm import tqdm
+
+from ..color.lab import gray, lightness
+from ..color.measures import psnr, ssim
+from .bootstrap import Estimate, Statistic, estimate, mean, ratio
+from .colorizer import Colorizer, Guide, guide, without_luminance
+from .report import Figure, Table, Tile, cell, sheet, write_csv
+from .scenes import Scene, SceneBuilder
+from .scoring import Samples, column, error, hits, in_batches, named, stack
+
+BATCH = 8
+SIDE = 256
+"""Side of the scenes, in px."""
+SHOWN = 6
+"""Scenes on the sheet."""
+STRENGTHS = (1.0, 2.0, 3.0, 5.0, 10.0)
+"""Beside 0, which is no guidance."""
+SPANS = ((0.0, 0.25), (0.0, 0.5), (0.25, 1.0), (0.5, 1.0))
+"""Shares of the sampling at which guidance starts and ends."""
+
+
+@dataclass(frozen=True)
+class Variation:
+    """The model as it is, but for one thing.
+
+    Attributes:
+        name: what is different.
+        guiding: how attention is guided; None: not at all.
+        unet_reads: whether the UNet's first convolution gets luminance; if not, its weights for
+            it count as zero.
+        decoder_reads: whether the decoder gets luminance.
+        plain_l1: whether the model is the one that was trained without the artifact map.
+    """
+
+    name: str
+    guiding: Guide | None = field(default_factory=guide)
+    unet_reads: bool = True
+    decoder_reads: bool = True
+    plain_l1: bool = False
+
+
+VARIATIONS = (
+    Variation("as it is: fast, sum, strength 3"),
+    Variation("without luminance in the decoder", decoder_reads=False),
+    Variation("plain L1 instead of the artifact map", plain_l1=True),
+    Variation("without the extended convolution", unet_reads=False),
+    Variation("without instance-aware sampling (strength 0)", None),
+    *(Variation(f"fast, sum, strength {s:g}", guide(s)) for s in STRENGTHS),
+    *(Variation(f"reference, sum, strength {s:g}", guide(s, mode="reference")) for s in STRENGTHS),
+    *(
+        Variation(f"fast, mean, strength {s:g}", guide(s, reduction="mean"))
+        for s in (*STRENGTHS, 3000.0)
+    ),
+    *(Variation(f"from {a:.0%} to {b:.0%}", guide(start=a, end=b)) for a, b in SPANS),
+)
+COLUMNS: dict[str, tuple[Statistic, str]] = {
+    "binding": (ratio, "{:.1%}"),
+    "ΔE2000 to the truth": (mean, "{:.2f}"),
+    "autoencoder's PSNR, dB": (mean, "{:.2f}"),
+    "autoencoder's SSIM of L": (mean, "{:.4f}"),
+    "seconds a picture": (mean, "{:.2f}"),
+}
+NOTE = (
+    "In brackets: 95 % intervals over scenes. Parts are taken out of the trained model, which is "
+    "not trained again without them, but for the row of plain L1."
+)
+
+
+@dataclass(frozen=True)
+class Ablated:
+    """What was measured of a variation; nothing where its model was not given.
+
+    Attributes:
+        variation: which.
+        samples: by the names in `COLUMNS`.
+        pictures: the first ones.
+    """
+
+    variation: Variation
+    samples: dict[str, Samples] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    pictures: list[Tensor] = field(default_factory=list)
+
+    def figures(self) -> dict[str, Estimate]:
+        """The variation's figures, by the names in `COLUMNS`."""
+        return {
+            name: estimate(self.samples[name], statistic)
+            for name, (statistic, _) in COLUMNS.items()
+            if self.samples[name]
+        }
+
+
+@dataclass(frozen=True)
+class Ablations:
+    """All variations, and the scenes on the sheet."""
+
+    ablated: tuple[Ablated, ...]
+    shown: Sequence[Scene]
+
+
+def measure(
+    colorizer: Colorizer,
+    plain_l1: Colorizer | None,
+    stamps: Path,
+    photos: Sequence[Path],
+    count: int,
+    variations: Sequence[Variation] = VARIATIONS,
+) -> Ablations:
+    """Measure every variation on the same held-out scenes of two or three objects of one kind.
+
+    Args:
+        colorizer: the model.
+        plain_l1: one that was trained with plain L1 in place of the artifact map, if there is one.
+        stamps: folder of cut-outs.
+        photos: photographs, or folders of them.
+        count: how many scenes.
+        variations: which.
+    """
+    builder = SceneBuilder(stamps, photos, SIDE, "held_out")
+    scenes = [
+        builder.build(n, objects=2 + n % 2, kinds="same", description="full") for n in range(count)
+    ]
+    ablated = tuple(map(Ablated, variations))
+    for seed, batch in enumerate(tqdm(list(in_batches(scenes, BATCH)))):
+        for model, is_plain in ((colorizer, False), (plain_l1, True)):
+            its_own = [one for one in ablated if one.variation.plain_l1 == is_plain]
+            if model is not None and its_own:
+                _add(model, batch, seed, its_own)
+    return Ablations(ablated, scenes[:SHOWN])
+
+
+def _add(model: Colorizer, scenes: Sequence[Scene], seed: int, ablated: Sequence[Ablated]) -> None:
+    """Measure one model's variations on a batch."""
+    images, texts = stack(scenes)
+    read = model.read(images)
+    unread = without_luminance(read)
+    objects = [named(scene) for scene in scenes]
+
+    @cache
+    def fidelity(decoder_reads: bool) -> tuple[Samples, Samples]:
+        """PSNR and SSIM of the autoencoder, which no other part has a say in."""
+        decoded = model.reconstruct(images, decoder_reads)
+        similarity = ssim(lightness(decoded), lightness(images), 100.0)
+        return column(psnr(decoded, images)), column(similarity)
+
+    for one in ablated:
+        variation = one.variation
+        seen = read if variation.unet_reads else replace(read, features=unread.features)
+        start = perf_counter()
+        if variation.guiding is None:
+            latents = model.sample(seen, texts, seed)
+        else:
+            latents = model.sample_guided(seen, texts, objects, variation.guiding, seed)
+        seconds = (perf_counter() - start) / len(scenes)
+        pictures = model.decode(latents, read if variation.decoder_reads else unread)
+        fidelities = fidelity(variation.decoder_reads)
+        measured = (hits(scenes, pictures), error(scenes, pictures), *fidelities)
+        for name, samples in zip(COLUMNS, (*measured, [(seconds,)]), strict=True):
+            one.samples[name].extend(samples)
+        one.pictures.extend(pictures[: SHOWN - len(one.pictures)])
+
+
+def write(ablations: Ablations, out: Path) -> str:
+    """Write `ablations.md`, `ablations.csv` and `ablations.png` into a folder; the table."""
+    out.mkdir(parents=True, exist_ok=True)
+    figures = {one.variation.name: one.figures() for one in ablations.ablated}
+    rows = tuple(
+        (name, *(cell(found.get(c), form) for c, (_, form) in COLUMNS.items()))
+        for name, found in figures.items()
+    )
+    text = f"{Table(('variation', *COLUMNS), rows).markdown()}\n\n{NOTE}\n"
+    (out / "ablations.md").write_text(text, encoding="utf-8")
+    flat = [Figure(name, c, e) for name, found in figures.items() for c, e in found.items()]
+    write_csv(flat, out / "ablations.csv")
+    tiles = [_tiles(ablations, number) for number in range(len(ablations.shown))]
+    sheet(tiles).save(out / "ablations.png")
+    return text
+
+
+def _tiles(ablations: Ablations, number: int) -> list[Tile]:
+    """A scene's row of the sheet."""
+    scene = ablations.shown[number]
+    photo = gray(lightness(scene.image[None]))[0]
+    made = [
+        Tile(one.pictures[number], one.variation.name) for one in ablations.ablated if one.pictures
+    ]
+    return [Tile(photo, scene.text), Tile(scene.image, "truth"), *made]

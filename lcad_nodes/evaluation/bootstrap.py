@@ -1,0 +1,65 @@
+"""Figures with confidence intervals: the bootstrap over scenes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RESAMPLES = 2000
+CONFIDENCE = 0.95
+
+Means = NDArray[np.float64]
+Statistic = Callable[[Means], Means]
+"""From means over scenes, ... x columns, to a figure, ..."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure over scenes.
+
+    Attributes:
+        value: the figure.
+        low: lower end of its 95 % confidence interval.
+        high: upper end.
+        count: how many scenes it is over.
+    """
+
+    value: float
+    low: float
+    high: float
+    count: int
+
+
+def mean(means: Means) -> Means:
+    """The mean of the first column."""
+    return means[..., 0]
+
+
+def ratio(means: Means) -> Means:
+    """The first column's sum over the second's: a share of objects, over scenes of some each."""
+    return means[..., 0] / means[..., 1]
+
+
+def estimate(samples: Sequence[Sequence[float]], statistic: Statistic) -> Estimate:
+    """A figure and its percentile interval (Efron 1979), scenes drawn again with replacement.
+
+    Objects of one scene are drawn together, since they are not independent of each other. The
+    drawing has a fixed seed.
+
+    Args:
+        samples: what was measured, scenes x columns.
+        statistic: the figure as a function of the columns' means.
+
+    Raises:
+        ValueError: there are no samples.
+    """
+    table = np.asarray(samples, dtype=np.float64)
+    if not len(table):
+        raise ValueError("There is nothing to estimate from: the list of samples is empty.")
+    rng = np.random.default_rng(0)
+    drawn = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), RESAMPLES)
+    figures = statistic(drawn @ table / len(table))
+    low, high = np.quantile(figures, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    value = statistic(table.mean(axis=0))
+    return Estimate(float(value), float(low), float(high), len(table))

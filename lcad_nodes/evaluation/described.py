@@ -1,0 +1,78 @@
+"""Real photographs of several things, described in colors that are not their own."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torchvision.transforms.functional import pil_to_tensor
+
+from ..color.names import TERMS
+from .captions import Mention, describe
+from .cutouts import Split
+from .scenes import Scene, SceneObject
+from .segments import SegmentedPhoto, read_segmented
+
+DESCRIPTIONS = 8
+"""How many colorings of every photograph are asked for."""
+
+
+def describe_photos(paths: Sequence[Path], split: Split, side: int) -> Iterator[list[Scene]]:
+    """Every photograph of two or three outlined things, under several descriptions.
+
+    Args:
+        paths: image files, or folders to search through.
+        split: which of them.
+        side: the shorter side in px to shrink them to.
+
+    Yields:
+        Scenes of one photograph, with its own colors for the image.
+    """
+    for number, photo in enumerate(read_segmented(paths, split)):
+        if 2 <= len(photo.segments) <= 3:
+            rng = np.random.default_rng(number)
+            shrunk = _shrink(photo, side)
+            yield [_describe(*shrunk, rng) for _ in range(DESCRIPTIONS)]
+
+
+def _shrink(
+    photo: SegmentedPhoto, side: int
+) -> tuple[torch.Tensor, list[tuple[str, torch.Tensor]]]:
+    """The picture, 3,H,W in [0, 1], and what is in it: names and masks, H,W of 0 and 1."""
+    scale = side / min(photo.photo.size)
+    size = (round(photo.photo.width * scale), round(photo.photo.height * scale))
+    image = pil_to_tensor(photo.photo.resize(size, Image.Resampling.LANCZOS)) / 255
+    things = [
+        (thing.name, _mask(thing.shading.getchannel("A").resize(size))) for thing in photo.segments
+    ]
+    return image, things
+
+
+def _mask(alpha: Image.Image) -> torch.Tensor:
+    return (pil_to_tensor(alpha)[0] > 127).float()
+
+
+def _describe(
+    image: torch.Tensor, things: Sequence[tuple[str, torch.Tensor]], rng: np.random.Generator
+) -> Scene:
+    colors = [str(term) for term in rng.choice(TERMS, len(things), replace=False)]
+    places = _places([mask for _, mask in things])
+    mentions = [
+        Mention(name, color, place)
+        for (name, _), color, place in zip(things, colors, places, strict=True)
+    ]
+    text, phrases = describe(mentions, None, rng)
+    objects = [
+        SceneObject(name, color, phrase, mask)
+        for (name, mask), color, phrase in zip(things, colors, phrases, strict=True)
+    ]
+    return Scene(image, text, tuple(objects))
+
+
+def _places(masks: Sequence[torch.Tensor]) -> list[str]:
+    """Where each thing is among two or three that lie in a row or a column, in that order."""
+    centers = torch.stack([mask.nonzero().float().mean(dim=0) for mask in masks])
+    spread = centers.amax(dim=0) - centers.amin(dim=0)
+    first, last = ("left", "right") if spread[1] >= spread[0] else ("top", "bottom")
+    return [first, last] if len(masks) == 2 else [first, "middle", last]

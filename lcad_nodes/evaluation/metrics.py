@@ -1,0 +1,160 @@
+"""Figures that need a trained network: LPIPS, FID, CLIP score. Nothing is ever downloaded."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+Distance = Callable[[Tensor, Tensor], Tensor]
+"""LPIPS of two pictures, 1x3xHxW in [0, 1] each."""
+Agreement = Callable[[Tensor, str], float]
+"""CLIP score of a picture, 3xHxW in [0, 1], and a text."""
+T = TypeVar("T")
+
+
+class BackboneError(OSError):
+    """A trained network is not on the disk; the message says which, and where it belongs."""
+
+
+@dataclass(frozen=True)
+class Backbones:
+    """The trained networks that are there.
+
+    Attributes:
+        lpips: None if it is not there.
+        inception: from pictures, Bx3xHxW uint8, to features, BxN; None likewise.
+        clip: None likewise.
+        missing: a sentence for each that is not.
+    """
+
+    lpips: Distance | None
+    inception: nn.Module | None
+    clip: Agreement | None
+    missing: tuple[str, ...]
+
+
+def load_backbones(clip: str) -> Backbones:
+    """Load the networks that are on the disk.
+
+    Args:
+        clip: name on the Hugging Face Hub, or folder, of the CLIP model.
+    """
+    missing: list[str] = []
+
+    def attempt(load: Callable[[], T]) -> T | None:
+        try:
+            return load()
+        except BackboneError as error:
+            missing.append(str(error))
+            return None
+
+    return Backbones(
+        attempt(_lpips), attempt(_inception), attempt(lambda: load_clip(clip)), tuple(missing)
+    )
+
+
+def load_clip(name: str) -> Agreement:
+    """Make the CLIP score (Hessel et al. 2021), 100 times the cosine and 0 at the least.
+
+    Not torchmetrics' own, which does not fit transformers 5.
+
+    Args:
+        name: of a CLIP model in the Hugging Face Hub's folder on this disk, or its own folder.
+
+    Raises:
+        BackboneError: it is not there.
+    """
+    from transformers import CLIPModel, CLIPProcessor
+
+    try:
+        model: Any = CLIPModel.from_pretrained(name, local_files_only=True)
+        processor: Any = CLIPProcessor.from_pretrained(name, local_files_only=True)
+    except OSError as error:
+        raise BackboneError(
+            f"CLIP score is empty: {name} is neither a folder with a CLIP model nor in the "
+            "Hugging Face Hub's folder on this disk."
+        ) from error
+    longest = model.config.text_config.max_position_embeddings
+
+    @torch.inference_mode()
+    def score(picture: Tensor, text: str) -> float:
+        inputs = processor(
+            text=[text],
+            images=[_to_bytes(picture)],
+            return_tensors="pt",
+            truncation=True,
+            max_length=longest,
+        )
+        found = model(**inputs)
+        similarity = torch.cosine_similarity(found.image_embeds, found.text_embeds)
+        return 100 * float(similarity.clamp(min=0))
+
+    return score
+
+
+def frechet_distance(
+    inception: nn.Module, truths: Sequence[Tensor], pictures: Sequence[Tensor]
+) -> float:
+    """The Fréchet distance (Heusel et al. 2017) between two sets of pictures, 3xHxW in [0, 1]."""
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    distance = FrechetInceptionDistance(inception)
+    for real, images in ((True, truths), (False, pictures)):
+        for image in images:
+            distance.update(_to_bytes(image)[None], real=real)
+    return float(distance.compute())
+
+
+def _lpips() -> Distance:
+    """LPIPS on AlexNet (Zhang et al. 2018)."""
+    lpips = _installed("LPIPS", "torchmetrics.image.lpip")
+    from torchvision.models import AlexNet_Weights
+
+    _on_disk("LPIPS", AlexNet_Weights.DEFAULT.url)
+    network = lpips.LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
+    return torch.inference_mode()(network)
+
+
+def _inception() -> nn.Module:
+    """The Inception network that FID is defined with."""
+    fid = _installed("FID", "torchmetrics.image.fid")
+    fidelity = _installed("FID", "torch_fidelity.feature_extractor_inceptionv3")
+    path = _on_disk("FID", fidelity.URL_INCEPTION_V3)
+    network = fid.NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
+    network.num_features = 2048
+    return network
+
+
+def _installed(metric: str, module: str) -> Any:
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise BackboneError(
+            f"{metric} is empty: {error.name} is not installed; the project's extra 'evaluate' "
+            "has it."
+        ) from error
+
+
+def _on_disk(metric: str, url: str) -> Path:
+    """The file that torch.hub would keep what is at `url` in.
+
+    The libraries unpickle these files, so that each must be the one published, by the start of
+    its SHA-256 at the end of its name.
+    """
+    name = url.rpartition("/")[2]
+    path = Path(torch.hub.get_dir()) / "checkpoints" / name
+    if not path.is_file():
+        raise BackboneError(f"{metric} is empty: {path} is not there; it can be had from {url}")
+    published = Path(name).stem.rpartition("-")[2]
+    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(published):
+        raise BackboneError(f"{metric} is empty: {path} is not the file published at {url}")
+    return path
+
+
+def _to_bytes(picture: Tensor) -> Tensor:
+    return (picture * 255).round().to(torch.uint8)

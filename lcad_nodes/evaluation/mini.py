@@ -1,0 +1,258 @@
+"""The bars of a small model, on objects and photographs that it was never trained on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..color.lab import gray, lightness
+from ..color.lock import lock_lightness
+from ..color.measures import colorfulness, psnr, ssim
+from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
+from .colorizer import Colorizer, guide
+from .described import describe_photos
+from .report import Figure, Table, Tile, sheet, write_csv
+from .scenes import Scene, SceneBuilder
+from .scoring import (
+    Samples,
+    column,
+    hits,
+    in_batches,
+    named,
+    outside,
+    recolored,
+    stack,
+    told_apart,
+    total,
+)
+
+BATCH = 8
+SIDE = 256
+"""Shorter side of the pictures, in px."""
+SHOWN = 4
+"""Scenes of each kind on the sheet."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the table.
+
+    Attributes:
+        key: which samples it is computed from.
+        name: what the figure is.
+        statistic: how the figure follows from the samples.
+        bar: the least and the most that it should be; None: reported only.
+        share: whether it is a share, given in percent.
+    """
+
+    key: str
+    name: str
+    statistic: Statistic
+    bar: tuple[float, float] | None
+    share: bool = False
+
+    def cells(self, found: Estimate) -> tuple[str, ...]:
+        """The row as text: figure, value, interval, number of scenes, bar, whether it is met."""
+        interval = f"{self._number(found.low)} to {self._number(found.high)}"
+        met = ""
+        if self.bar is not None:
+            met = "yes" if self.bar[0] <= found.value <= self.bar[1] else "no"
+        value = self._number(found.value)
+        return (self.name, value, interval, str(found.count), self._bar(), met)
+
+    def _bar(self) -> str:
+        if self.bar is None:
+            return ""
+        least, most = self.bar
+        if most == self._limit:
+            return f"≥ {self._number(least)}"
+        return f"{self._number(least)} to {self._number(most)}" if least else f"≤ {most:g}"
+
+    @property
+    def _limit(self) -> float:
+        return 1.0 if self.share else float("inf")
+
+    def _number(self, value: float) -> str:
+        return f"{100 * value:.1f} %" if self.share else f"{value:.4g}"
+
+
+def _unguided(means: Means) -> Means:
+    return means[..., 2] / means[..., 1]
+
+
+def _gain(means: Means) -> Means:
+    return ratio(means) - _unguided(means)
+
+
+INF = float("inf")
+ROWS = (
+    Row("one", "color accuracy, one object", ratio, (0.95, 1), share=True),
+    Row("several", "color accuracy, 2-3 different objects, no masks", ratio, (0.85, 1), share=True),
+    Row("alike", "binding, 2-3 of one kind, masks and guidance", ratio, (0.95, 1), share=True),
+    Row("alike", "the same without guidance", _unguided, None, share=True),
+    Row("alike", "what guidance adds, in points", _gain, (0.3, 1), share=True),
+    Row("outside", "mean ΔE2000 to the truth outside the objects", mean, (0, 6)),
+    Row("lightness", "SSIM of the decoder's own lightness", mean, (0.97, INF)),
+    Row("autoencoder", "autoencoder on true colors, PSNR in dB", mean, (30, INF)),
+    Row("locked", "the same with the photo's lightness, PSNR in dB", mean, None),
+    Row("colorfulness", "no description: colorfulness over the truth's", ratio, (0.75, 1.25)),
+    Row("distinct", "distinct descriptions, distinct pictures", ratio, (1, 1), share=True),
+    Row("repeated", "same description and seed, same picture", ratio, (1, 1), share=True),
+    Row("held out", "binding on held-out photographs, masks and guidance", ratio, None, True),
+    Row("held out", "the same without guidance", _unguided, None, share=True),
+    Row("trained on", "binding on photographs of the training set, guidance", ratio, None, True),
+    Row("trained on", "the same without guidance", _unguided, None, share=True),
+)
+
+
+class Measurement:
+    """Measures a model, batch by batch; batches of one seed start from the same noise.
+
+    Attributes:
+        samples: for every key of `ROWS`, what was measured so far.
+        tiles: the sheet's rows: the first scenes of each kind.
+    """
+
+    def __init__(self, colorizer: Colorizer) -> None:
+        self._colorizer = colorizer
+        self.samples: dict[str, Samples] = {row.key: [] for row in ROWS}
+        self.tiles: list[list[Tile]] = []
+
+    def one(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure scenes of one object: its color, the rest, and what other words change."""
+        images, texts = stack(scenes)
+        luminance = self._colorizer.read(images)
+        latents = self._colorizer.sample(luminance, texts, seed)
+        pictures = self._colorizer.decode(latents, luminance)
+        others = [recolored(scene) for scene in scenes]
+        changed = self._colorizer.decode(self._colorizer.sample(luminance, others, seed), luminance)
+        self.samples["one"] += hits(scenes, pictures)
+        self.samples["outside"] += outside(scenes, pictures)
+        self.samples["distinct"] += told_apart(scenes, pictures, changed)
+        own, photos = self._colorizer.own_lightness(latents, luminance)
+        self.samples["lightness"] += column(ssim(own, photos, 100.0))
+        if seed == 0:
+            again = self._colorizer.sample(luminance, texts, seed)
+            same = zip(latents, again, strict=True)
+            self.samples["repeated"] += [(float(torch.equal(*pair)), 1.0) for pair in same]
+        self._show(scenes, (texts, pictures), (others, changed), seed=seed)
+
+    def several(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure scenes of different objects, all described, without masks."""
+        images, texts = stack(scenes)
+        luminance = self._colorizer.read(images)
+        pictures = self._colorizer.decode(self._colorizer.sample(luminance, texts, seed), luminance)
+        self.samples["several"] += hits(scenes, pictures)
+        self.samples["outside"] += outside(scenes, pictures)
+        self._show(scenes, (texts, pictures), seed=seed)
+
+    def alike(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure scenes of objects of one kind, with guidance and without."""
+        self.samples["alike"] += self._with_and_without(scenes, seed)
+
+    def held_out(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure a photograph under several descriptions, with guidance and without."""
+        self.samples["held out"] += total(self._with_and_without(scenes, seed))
+
+    def trained_on(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure like `held_out` a photograph that backgrounds and natural colors came from."""
+        self.samples["trained on"] += total(self._with_and_without(scenes, seed))
+
+    def undescribed(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure photographs of which nothing is said."""
+        images, texts = stack(scenes)
+        luminance = self._colorizer.read(images)
+        pictures = self._colorizer.decode(self._colorizer.sample(luminance, texts, seed), luminance)
+        pairs = torch.stack([colorfulness(pictures), colorfulness(images)], dim=1)
+        self.samples["colorfulness"] += [(made, true) for made, true in pairs.tolist()]
+        self._show(scenes, ("no description", pictures), seed=seed)
+
+    def autoencoder(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure what encoding and decoding true colors loses."""
+        images, _ = stack(scenes)
+        decoded = self._colorizer.reconstruct(images)
+        locked = lock_lightness(decoded, lightness(images))
+        self.samples["autoencoder"] += column(psnr(decoded, images))
+        self.samples["locked"] += column(psnr(locked, images))
+        self._show(scenes, ("autoencoder", decoded), ("lightness locked", locked), seed=seed)
+
+    def figures(self) -> dict[Row, Estimate]:
+        """Every row that was measured."""
+        return {
+            row: estimate(self.samples[row.key], row.statistic)
+            for row in ROWS
+            if self.samples[row.key]
+        }
+
+    def _with_and_without(self, scenes: Sequence[Scene], seed: int) -> Samples:
+        """Hits with guidance, objects, and hits without."""
+        images, texts = stack(scenes)
+        luminance = self._colorizer.read(images)
+        objects = [named(scene) for scene in scenes]
+        plain = self._colorizer.sample(luminance, texts, seed)
+        guided = self._colorizer.sample_guided(luminance, texts, objects, guide(), seed)
+        pictures = [self._colorizer.decode(latents, luminance) for latents in (guided, plain)]
+        self._show(scenes, (texts, pictures[0]), ("without guidance", pictures[1]), seed=seed)
+        with_it, without = (hits(scenes, some) for some in pictures)
+        return [(*a, b[0]) for a, b in zip(with_it, without, strict=True)]
+
+    def _show(
+        self, scenes: Sequence[Scene], *made: tuple[str | Sequence[str], Tensor], seed: int
+    ) -> None:
+        """Put the first scenes of a kind on the sheet: photo, truth, and what was made."""
+        for number, scene in enumerate(scenes[:SHOWN] if seed == 0 else []):
+            photo = gray(lightness(scene.image[None]))[0]
+            row = [Tile(photo, "photo"), Tile(scene.image, "truth")]
+            row += [
+                Tile(pictures[number], texts if isinstance(texts, str) else texts[number])
+                for texts, pictures in made
+            ]
+            self.tiles.append(row)
+
+
+def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: int) -> Measurement:
+    """Measure every row of the table.
+
+    Args:
+        colorizer: the model.
+        stamps: folder of cut-outs.
+        photos: photographs, or folders of them.
+        count: scenes a row; of outlined photographs, all that there are.
+    """
+    builder = SceneBuilder(stamps, photos, SIDE, "held_out")
+    one = [builder.build(n, objects=1, description="full") for n in range(count)]
+    several, alike = (
+        [builder.build(n, objects=2 + n % 2, kinds=k, description="full") for n in range(count)]
+        for k in ("different", "same")
+    )
+    natural = [builder.build(n, objects=0, description="none") for n in range(count)]
+    mixed = [natural[n] if n % 2 else one[n] for n in range(count)]
+    measurement = Measurement(colorizer)
+    plan = [
+        (measurement.one, in_batches(one, BATCH)),
+        (measurement.several, in_batches(several, BATCH)),
+        (measurement.alike, in_batches(alike, BATCH)),
+        (measurement.undescribed, in_batches(natural, BATCH)),
+        (measurement.autoencoder, in_batches(mixed, BATCH)),
+        (measurement.held_out, describe_photos(photos, "held_out", SIDE)),
+        (measurement.trained_on, describe_photos(photos, "train", SIDE)),
+    ]
+    for step, batches in plan:
+        for seed, batch in enumerate(tqdm(list(batches), desc=step.__name__)):
+            step(batch, seed)
+    return measurement
+
+
+def write(measurement: Measurement, out: Path) -> str:
+    """Write `mini.md`, `mini.csv` and `mini.png` into a folder; the table as Markdown."""
+    out.mkdir(parents=True, exist_ok=True)
+    figures = measurement.figures()
+    rows = tuple(row.cells(found) for row, found in figures.items())
+    table = Table(("figure", "value", "95 % interval", "scenes", "bar", "met"), rows).markdown()
+    (out / "mini.md").write_text(f"{table}\n", encoding="utf-8")
+    write_csv([Figure(row.key, row.name, e) for row, e in figures.items()], out / "mini.csv")
+    sheet(measurement.tiles).save(out / "mini.png")
+    return table

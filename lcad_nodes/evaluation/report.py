@@ -1,0 +1,115 @@
+"""Tables as Markdown and CSV, and sheets of pictures."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+from pathlib import Path
+from textwrap import wrap
+
+from PIL import Image, ImageDraw
+from torch import Tensor
+from torchvision.transforms.functional import to_pil_image
+
+from .bootstrap import Estimate
+
+GAP = 6  # px between the tiles of a sheet
+LINE = 12  # px of one line of text
+LINES = 3  # lines of text beneath a tile
+LETTER = 6  # px of one letter
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes:
+        header: names of the columns.
+        rows: cells, as many a row as there are columns.
+    """
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+    def markdown(self) -> str:
+        """The table for a Markdown file; columns line up in plain text too."""
+        cells = [[c.replace("|", "\\|") for c in row] for row in (self.header, *self.rows)]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        lines = [
+            "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+            for row in cells
+        ]
+        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One cell of a table of figures.
+
+    Attributes:
+        subject: what was measured: a model, a variation, a method.
+        name: of the figure.
+        estimate: its value; without an interval where both ends are NaN.
+    """
+
+    subject: str
+    name: str
+    estimate: Estimate
+
+
+def cell(found: Estimate | None, form: str) -> str:
+    """A figure and its interval as text; empty where there is none.
+
+    Args:
+        found: the figure.
+        form: a format for each of its numbers, such as `{:.1%}`.
+    """
+    if found is None:
+        return ""
+    value, low, high = (form.format(x) for x in (found.value, found.low, found.high))
+    return value if isnan(found.low) else f"{value} ({low} to {high})"
+
+
+def write_csv(figures: Sequence[Figure], file: Path) -> None:
+    """Write one figure a line, numbers at full precision, for other programs."""
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["subject", "figure", "value", "low", "high", "count"])
+        for figure in figures:
+            found = figure.estimate
+            numbers = ("" if isnan(x) else x for x in (found.value, found.low, found.high))
+            writer.writerow([figure.subject, figure.name, *numbers, found.count])
+
+
+@dataclass(frozen=True, eq=False)
+class Tile:
+    """One picture of a sheet.
+
+    Attributes:
+        image: 3,H,W in [0, 1].
+        text: what stands beneath it.
+    """
+
+    image: Tensor
+    text: str
+
+
+def sheet(rows: Sequence[Sequence[Tile]], side: int = 160) -> Image.Image:
+    """Pictures in rows, each fitted into a square, its text beneath.
+
+    Args:
+        rows: from top to bottom; they may be of different lengths.
+        side: the squares' side in px.
+    """
+    width, height = side + GAP, side + GAP + LINE * LINES
+    canvas = Image.new("RGB", (max(map(len, rows)) * width, len(rows) * height), "white")
+    draw = ImageDraw.Draw(canvas)
+    for y, row in enumerate(rows):
+        for x, tile in enumerate(row):
+            picture = to_pil_image(tile.image.cpu().clamp(0, 1))
+            picture.thumbnail((side, side))
+            canvas.paste(picture, (x * width, y * height))
+            text = "\n".join(wrap(tile.text, side // LETTER)[:LINES])
+            draw.text((x * width, y * height + side), text, fill="black")
+    return canvas
