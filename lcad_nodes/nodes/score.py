@@ -1,0 +1,138 @@
+"""The node that measures pictures."""
+
+# The host calls `execute` with a node's own inputs.
+# pyright: reportIncompatibleMethodOverride=false
+
+import json
+from math import isfinite
+
+from comfy_api.latest import io, ui
+from torch import Tensor
+
+from ..color.lab import rgb_to_lab
+from ..color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
+from ..color.names import color_matches, named_in
+from ..host.instances import Instances
+from .compat import schema
+from .types import CATEGORY, InputError, LCADInstances, from_image
+
+DECIMALS = {"psnr": 2, "ssim": 4, "delta_e2000": 2, "colorfulness": 2, "color_accuracy": 3}
+"""The figures, in the table's order, and how many decimals each gets there."""
+NOTE = (
+    "LPIPS, FID and CLIP score need trained networks that ComfyUI does not have: "
+    "python -m lcad_nodes.evaluation compare"
+)
+
+Figures = dict[str, float | None]
+
+
+class Score(io.ComfyNode):
+    """LCAD_Score."""
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return schema(
+            node_id="LCAD_Score",
+            display_name="Score Picture (L-CAD)",
+            category=CATEGORY,
+            description="Measures how close a picture comes to the true one, how colorful it is, "
+            "and which objects got the color named.",
+            search_aliases=["psnr", "ssim", "metrics", "compare images", "colorfulness"],
+            inputs=[
+                io.Image.Input("image", tooltip="The picture to measure."),
+                io.Image.Input(
+                    "reference",
+                    optional=True,
+                    tooltip="The true picture, of the same size; one, or as many as there are "
+                    "pictures. Without it PSNR, SSIM and the color difference stay empty.",
+                ),
+                LCADInstances.Input(
+                    "instances",
+                    optional=True,
+                    tooltip="Phrases with masks, from 'Describe Objects (L-CAD)': of those that "
+                    "name one of the eleven basic colors, the share that got it.",
+                ),
+            ],
+            outputs=[
+                io.String.Output(
+                    display_name="figures",
+                    tooltip="JSON: one object of figures a picture, null for what is empty.",
+                ),
+                io.String.Output(display_name="table", tooltip="The same as a Markdown table."),
+            ],
+            is_output_node=True,
+        )
+
+    @classmethod
+    def execute(
+        cls, image: Tensor, reference: Tensor | None = None, instances: Instances | None = None
+    ) -> io.NodeOutput:
+        """Measure every picture."""
+        pictures = from_image(image)
+        truths = None if reference is None else _fit(from_image(reference, "reference"), pictures)
+        figures = [
+            _measure(picture, None if truths is None else truths[number], instances)
+            for number, picture in enumerate(pictures)
+        ]
+        table = _table(figures)
+        text = json.dumps([_without_infinity(found) for found in figures])
+        return io.NodeOutput(text, table, ui=ui.PreviewText(f"{table}\n\n{NOTE}"))
+
+
+def _fit(truths: Tensor, pictures: Tensor) -> Tensor:
+    """The true pictures, as many as there are pictures."""
+    if truths.shape[2:] != pictures.shape[2:] or len(truths) not in (1, len(pictures)):
+        found, wanted = (f"{len(x)} of {x.shape[2]} x {x.shape[3]} px" for x in (truths, pictures))
+        raise InputError(
+            f"reference is {found}, but image is {wanted} (height x width): they must have one "
+            "size, and the reference must be one picture or as many as there are in image"
+        )
+    return truths.expand_as(pictures)
+
+
+def _measure(picture: Tensor, truth: Tensor | None, instances: Instances | None) -> Figures:
+    figures: Figures = dict.fromkeys(DECIMALS)
+    if truth is not None:
+        pair = picture[None], truth[None]
+        similarity = psnr(*pair), ssim(*pair, peak=1.0)
+        difference = delta_e2000(*map(rgb_to_lab, pair)).mean()
+        values = (*map(float, similarity), float(difference))
+        figures |= zip(("psnr", "ssim", "delta_e2000"), values, strict=True)
+    figures["colorfulness"] = float(colorfulness(picture[None]))
+    figures["color_accuracy"] = instances and _accuracy(picture, instances)
+    return figures
+
+
+def _without_infinity(figures: Figures) -> Figures:
+    """The PSNR of a picture that is its own reference is infinite, for which JSON has no word."""
+    return {name: v if v is not None and isfinite(v) else None for name, v in figures.items()}
+
+
+def _accuracy(picture: Tensor, instances: Instances) -> float | None:
+    """The share of objects that got the color that their phrase names; None if none names one."""
+    if instances.masks.shape[1:] != picture.shape[1:]:
+        raise InputError(
+            f"the masks of instances are {tuple(instances.masks.shape[1:])} px, but image is "
+            f"{tuple(picture.shape[1:])} (height x width): use the masks of this photo"
+        )
+    right = [
+        color_matches(mean_lab(picture, item.mask.to(picture)), color)
+        for item in instances.items
+        if (color := named_in(item.phrase))
+    ]
+    return sum(right) / len(right) if right else None
+
+
+def _table(figures: list[Figures]) -> str:
+    rows = [["picture", *DECIMALS], ["---"] * (len(DECIMALS) + 1)]
+    for number, found in enumerate(figures, start=1):
+        cells = (found[name] for name in DECIMALS)
+        forms = DECIMALS.values()
+        rows.append(
+            [
+                str(number),
+                *("" if v is None else f"{v:.{d}f}" for v, d in zip(cells, forms, strict=True)),
+            ]
+        )
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
