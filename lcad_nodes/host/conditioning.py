@@ -9,10 +9,17 @@ import torch
 from torch import Tensor
 
 from .luminance import Luminance
+from .origin import Origin
 
 Conditioning = Sequence[Any]
 GEOMETRY_KEY = "lcad_geometry"
 """Where a conditioning carries how the photo lies in the latent."""
+ORIGIN_KEY = "lcad_origin"
+"""Where a conditioning carries the encoder that its luminance is from."""
+INSTANCES_KEY = "lcad_instances"
+"""Where a conditioning carries the instances of its prompt."""
+DIGESTS_KEY = "lcad_digests"
+"""Where a latent carries the digests of the photos that it is for."""
 
 
 class ConditioningError(ValueError):
@@ -23,15 +30,26 @@ def add_luminance(conditioning: Conditioning, luminance: Luminance) -> Condition
     """Give a prompt the photo's luminance: the UNet's input is cat([z_t, luminance[9]]).
 
     Positive and negative get the same (paper section 3.2).
+
+    Raises:
+        MaskError: if the prompt has instances whose masks are not of the photo's shape.
     """
-    values = {"noise_concat": luminance.features[-1], GEOMETRY_KEY: luminance.geometry}
+    for _, values in conditioning:
+        if INSTANCES_KEY in values:
+            values[INSTANCES_KEY].check_size(luminance.geometry.original)
+    values = {
+        "noise_concat": luminance.features[-1],
+        GEOMETRY_KEY: luminance.geometry,
+        ORIGIN_KEY: luminance.origin,
+    }
     return node_helpers.conditioning_set_values(conditioning, values)
 
 
-def empty_latent(luminance: Luminance) -> dict[str, Tensor]:
-    """Make the latent to start from: zeros, Bx4xhxw, one a photo."""
+def empty_latent(luminance: Luminance) -> dict[str, Any]:
+    """Make the latent to start from: zeros, Bx4xhxw, one a photo; it knows its photos."""
     size = (luminance.photos, 4, *luminance.geometry.latent)
-    return {"samples": torch.zeros(size, device=management.intermediate_device())}
+    samples = torch.zeros(size, device=management.intermediate_device())
+    return {"samples": samples, DIGESTS_KEY: luminance.digests}
 
 
 def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> None:
@@ -85,19 +103,37 @@ def check_prompt(context: Tensor, width: int) -> None:
         )
 
 
-def check_inputs(conditioning: Mapping[str, Any], channels: int, width: int) -> None:
+def check_origin(found: Origin | None, expected: Origin | None) -> None:
+    """Compare the encoder of a luminance with the one that a model was trained with.
+
+    Raises:
+        ConditioningError: if both are known and are not the same.
+    """
+    if found is not None and found.differs(expected):
+        raise ConditioningError(
+            f"the photo was encoded with the encoder of {found.file}, but the model of "
+            f"{expected and expected.file} was trained with another: encode the photo with the "
+            "encoder of the model's checkpoint"
+        )
+
+
+def check_inputs(
+    conditioning: Mapping[str, Any], channels: int, width: int, origin: Origin | None
+) -> None:
     """Compare what the host gives a model's `extra_conds` with the model.
 
     Args:
         conditioning: the prompt with its values, and the latent as `noise`.
         channels: see `check_luminance`.
         width: see `check_prompt`.
+        origin: the encoder that the model was trained with, where it is known.
 
     Raises:
         ConditioningError: if luminance or prompt does not fit.
     """
     check_luminance(conditioning.get("noise_concat"), channels, conditioning["noise"])
     check_prompt(conditioning["cross_attn"], width)
+    check_origin(conditioning.get(ORIGIN_KEY), origin)
 
 
 def _size(tensor: Tensor) -> str:

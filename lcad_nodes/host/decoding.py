@@ -1,5 +1,6 @@
 """Latents to pictures in the host's VAE, with the photo's luminance."""
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import comfy.model_management as management
@@ -12,8 +13,11 @@ from ..color.lock import lock_lightness
 from ..color.upsample import carry_colors
 from ..model.decoding import add_luminance, decoder_taps
 from ..model.geometry import LATENT_PIXEL, Geometry
+from ..model.patch import LATENT_CHANNELS
 from ..model.tiling import decode_in_tiles
+from .conditioning import DIGESTS_KEY
 from .luminance import Luminance
+from .origin import origin_of
 
 Lightness = Literal["input", "decoder"]
 
@@ -49,14 +53,9 @@ def decode(
     Raises:
         DecodingError: if latent, luminance and VAE do not fit together.
     """
-    if tuple(latent.shape[2:]) != luminance.geometry.latent or latent.shape[0] % luminance.photos:
-        raise DecodingError(
-            f"the latent is {tuple(latent.shape)}, but the luminance of {luminance.photos} "
-            f"photo(s) goes with B x 4 x {luminance.geometry.latent}: use the luminance of the "
-            "photo that the latent was sampled for"
-        )
+    _check_latent(latent, luminance)
     decoder = _decoder(vae)
-    _check_channels(decoder, luminance)
+    _check_encoder(vae, decoder, luminance)
     pictures = []
     for number in range(latent.shape[0]):
         photo = slice(number % luminance.photos, number % luminance.photos + 1)
@@ -71,6 +70,40 @@ def decode(
     return torch.cat(pictures)
 
 
+def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:
+    """Compare the photos that a LATENT was made for with those of a luminance.
+
+    Latents from other nodes say nothing of photos and are taken as they are. Where another node
+    has changed the batch, one photo in common is enough.
+
+    Raises:
+        DecodingError: if the latent is for other photos.
+    """
+    if DIGESTS_KEY not in latent:
+        return
+    sampled, given = set(latent[DIGESTS_KEY]), set(luminance.digests)
+    unchanged = len(latent["samples"]) == len(latent[DIGESTS_KEY])
+    if sampled.isdisjoint(given) or (unchanged and not given <= sampled):
+        raise DecodingError(
+            "the latent was sampled for another photo than the luminance is of: use the luminance "
+            "of the photo that the latent was sampled for"
+        )
+
+
+def _check_latent(latent: Tensor, luminance: Luminance) -> None:
+    expected = LATENT_CHANNELS, *luminance.geometry.latent
+    if tuple(latent.shape[1:]) != expected or latent.shape[0] % luminance.photos:
+        raise DecodingError(
+            f"the latent is {_size(latent.shape)}, but the luminance of {luminance.photos} "
+            f"photo(s) goes with B x {_size(expected)}: use the luminance of the photo that the "
+            "latent was sampled for"
+        )
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))
+
+
 def _is_shrunk(geometry: Geometry) -> bool:
     return geometry.working[0] * geometry.working[1] < geometry.original[0] * geometry.original[1]
 
@@ -83,10 +116,16 @@ def _decoder(vae: comfy.sd.VAE) -> torch.nn.Module:
             f"the VAE is a {type(vae.first_stage_model).__name__}, not the Stable Diffusion 1.x "
             "VAE that the luminance belongs to"
         )
+    channels = decoder.conv_in.weight.shape[1]
+    if channels != LATENT_CHANNELS:
+        raise DecodingError(
+            f"the VAE reads latents of {channels} channels, as that of FLUX does: use the Stable "
+            f"Diffusion 1.x VAE that the luminance belongs to, which reads {LATENT_CHANNELS}"
+        )
     return decoder
 
 
-def _check_channels(decoder: torch.nn.Module, luminance: Luminance) -> None:
+def _check_encoder(vae: comfy.sd.VAE, decoder: torch.nn.Module, luminance: Luminance) -> None:
     taps: list[Any] = decoder_taps(decoder)
     expected = [tap.conv2.weight.shape[0] for tap in taps]
     found = [feature.shape[1] for feature in luminance.features]
@@ -94,6 +133,13 @@ def _check_channels(decoder: torch.nn.Module, luminance: Luminance) -> None:
         raise DecodingError(
             f"the VAE's decoder has {expected} channels where the luminance has {found}: use VAE "
             "and encoder of one checkpoint"
+        )
+    origin = origin_of(vae.patcher)
+    if origin is not None and origin.differs(luminance.origin):
+        raise DecodingError(
+            f"the VAE of {origin.file} was trained with another encoder than that of "
+            f"{luminance.origin and luminance.origin.file}, which the photo was encoded with: use "
+            "VAE and encoder of one checkpoint"
         )
 
 

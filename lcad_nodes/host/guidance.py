@@ -6,7 +6,7 @@ to the attention layers.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -164,7 +164,8 @@ def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:
             "'Add Photo to Prompts (L-CAD)' after 'Describe Objects (L-CAD)'"
         )
     masks = cond[INSTANCES_KEY].masks.to(model.load_device)
-    placed = geometry.place(masks[:, None], "nearest-exact")[:, 0]
+    own_scale = replace(geometry, original=tuple(masks.shape[1:]))
+    placed = own_scale.place(masks[:, None], "nearest-exact")[:, 0]
     return masks_on_grid(placed, geometry.latent).unflatten(-1, geometry.latent)
 
 

@@ -11,11 +11,9 @@ import torch
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 from torch import Tensor
 
+from ..model.geometry import Size
 from ..model.phrases import PhraseError, Token, as_quoted, find_phrases, split_phrases
-from .conditioning import Conditioning
-
-INSTANCES_KEY = "lcad_instances"
-"""Where a conditioning carries the instances of its prompt."""
+from .conditioning import INSTANCES_KEY, Conditioning
 
 
 class MaskError(ValueError):
@@ -48,6 +46,23 @@ class Instances:
         """All masks, instances x H x W."""
         return torch.stack([item.mask for item in self.items])
 
+    def check_size(self, photo: Size) -> None:
+        """Compare the masks with the photo: their scale may be another, but not their shape.
+
+        Args:
+            photo: its height and width in px.
+
+        Raises:
+            MaskError: if the sides are not in the photo's proportion, up to a mask's pixel.
+        """
+        height, width = self.items[0].mask.shape
+        if 2 * abs(height * photo[1] - width * photo[0]) > sum(photo):
+            named = ", ".join(f"{n} ('{item.phrase}')" for n, item in enumerate(self.items, 1))
+            raise MaskError(
+                f"mask {named}: {height} x {width} px, but the photo is {photo[0]} x {photo[1]} "
+                "px (height x width): masks must have the photo's size, or its proportions"
+            )
+
 
 def encode_instances(
     clip: comfy.sd.CLIP, text: str, phrases: str, masks: list[Tensor]
@@ -72,7 +87,7 @@ def encode_instances(
     check_masks(names, masks)
     ids = [[token.id for token in prompt_tokens(clip, name, is_plain=True)] for name in names]
     spans = find_phrases(plain, prompt_tokens(clip, text), names, ids)
-    instances = Instances(tuple(map(Instance, names, spans, masks)))
+    instances = Instances(tuple(map(Instance, names, spans, [m.clamp(0, 1) for m in masks])))
     conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
     return remember(conditioning, instances), instances
 
@@ -138,7 +153,12 @@ def check_masks(names: list[str], masks: list[Tensor]) -> None:
                 f"mask {number} ('{name}') is {_size(mask)} px, but mask 1 is {_size(masks[0])} "
                 "px (height x width): all must have the photo's size"
             )
-        if not bool(mask.isfinite().all()) or not bool((mask > 0).any()):
+        if not mask.isfinite().all():
+            raise MaskError(
+                f"mask {number} ('{name}') holds {int((~mask.isfinite()).sum())} values that are "
+                "NaN or infinite: the node before it made a broken mask"
+            )
+        if not (mask > 0).any():
             raise MaskError(
                 f"mask {number} ('{name}') is empty: mark where in the photo the object is"
             )

@@ -33,6 +33,7 @@ from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
 from .compat import CoreModelPatcher, is_dynamic
 from .conditioning import ConditioningError, check_inputs
 from .luminance import TRAINED_AT
+from .origin import Origin, set_origin
 
 HEADS = 8
 """Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
@@ -63,12 +64,18 @@ class Checkpoint(NamedTuple):
 
 
 class LuminanceModel(BaseModel):
-    """The host's SD 1.x model, refusing conditioning that is not for it."""
+    """The host's SD 1.x model, refusing conditioning that is not for it.
+
+    `origin` is the luminance encoder that it was trained with, where its file holds one.
+    """
+
+    origin: Origin | None = None
 
     def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
         """Check luminance and prompt, then prepare the conditioning as the host does."""
         config = self.model_config.unet_config
-        check_inputs(kwargs, config["in_channels"] - LATENT_CHANNELS, config["context_dim"])
+        channels = config["in_channels"] - LATENT_CHANNELS
+        check_inputs(kwargs, channels, config["context_dim"], self.origin)
         return super().extra_conds(**kwargs)
 
 
@@ -115,10 +122,15 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     model.cached_patcher_init = (load_checkpoint, (path,), 0)
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, _trained_at(path))
+    origin = Origin.of(parts.encoder, name)
+    model.model.origin = origin
+    vae = _build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE")
+    if vae is not None:
+        set_origin(vae.patcher, origin)
     return Checkpoint(
         model=model,
         clip=_build_clip(parts.text, name) if parts.text else _lacking(name, "text encoder"),
-        vae=_build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE"),
+        vae=vae,
         encoder=encoder,
     )
 
@@ -136,12 +148,15 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     """
     state_dict = read_tensors(path)
     name = Path(path).name
-    unet = split(state_dict).unet or state_dict
+    parts = split(state_dict)
+    unet = parts.unet or state_dict
     if "conv_in.weight" in unet:
         unet = _from_diffusers(unet, name)
     _check_extended(unet, name)
     model = _build_model(unet, name, disable_dynamic)
     model.cached_patcher_init = (load_unet, (path,))
+    if parts.encoder:
+        model.model.origin = Origin.of(parts.encoder, name)
     return model
 
 
@@ -337,7 +352,10 @@ def build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
     except LayoutError as error:
         raise CheckpointError(f"{name}: {error}") from error
     encoder = encoder.eval().requires_grad_(False)
-    return CoreModelPatcher(encoder, management.vae_device(), management.vae_offload_device())
+    devices = management.vae_device(), management.vae_offload_device()
+    patcher = CoreModelPatcher(encoder, *devices)
+    set_origin(patcher, Origin.of(tensors, name))
+    return patcher
 
 
 def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:

@@ -1,5 +1,6 @@
 """A photo's luminance features: computed once, read by the UNet and added in the decoder."""
 
+import hashlib
 from dataclasses import dataclass
 
 import comfy.model_management as management
@@ -10,6 +11,7 @@ from torch import Tensor
 from ..color.lab import lightness as lightness_of
 from ..model.geometry import Geometry
 from ..model.luminance import network_input
+from .origin import Origin, origin_of
 
 TRAINED_AT = "lcad_trained_at"
 """Where an encoder carries the resolution, in px, that its checkpoint was trained at."""
@@ -29,11 +31,15 @@ class Luminance:
         features: the encoder's ten outputs, BxCxhxw each, on the host's intermediate device.
         lightness: CIE L at full resolution, Bx1xHxW in [0, 100].
         geometry: how the photos lie in the features' grid.
+        digests: of each photo as the encoder reads it, to tell photos apart.
+        origin: the encoder, where it is known.
     """
 
     features: tuple[Tensor, ...]
     lightness: Tensor
     geometry: Geometry
+    digests: tuple[str, ...]
+    origin: Origin | None
 
     @property
     def photos(self) -> int:
@@ -54,9 +60,19 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
     if resolution == CHECKPOINTS:
         resolution = encoder.get_attachment(TRAINED_AT) or PUBLISHED_RESOLUTION
     geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution)
-    hint = network_input(geometry.place(lightness, "bilinear"))
-    features = [_run(encoder, row) for row in hint.split(1)]
-    return Luminance(tuple(map(torch.cat, zip(*features, strict=True))), lightness, geometry)
+    read = geometry.place(lightness, "bilinear")
+    features = [_run(encoder, row) for row in network_input(read).split(1)]
+    return Luminance(
+        features=tuple(map(torch.cat, zip(*features, strict=True))),
+        lightness=lightness,
+        geometry=geometry,
+        digests=tuple(map(_digest, read)),
+        origin=origin_of(encoder),
+    )
+
+
+def _digest(photo: Tensor) -> str:
+    return hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
 
 
 def _run(encoder: ModelPatcher, hint: Tensor) -> list[Tensor]:

@@ -21,6 +21,7 @@ from ..model.patch import (
 )
 from .conditioning import check_inputs
 from .loading import PATCHED_CHANNELS, build_encoder, read_tensors
+from .origin import Origin, origin_of
 
 FOLDER = "model_patches"
 """The host's name for the folder of such files."""
@@ -105,8 +106,10 @@ def apply_patch(
     )
     channels = differences[FIRST_CONVOLUTION].shape[1] - LATENT_CHANNELS
     patched.set_attachments(PATCHED_CHANNELS, channels)
-    patched.add_object_patch("extra_conds", _checking(model.model, channels))
-    return patched, build_encoder(encoder, name)
+    patcher = build_encoder(encoder, name)
+    checking = _checking(model.model, channels, origin_of(patcher))
+    patched.add_object_patch("extra_conds", checking)
+    return patched, patcher
 
 
 def _check_fit(model: ModelPatcher, differences: StateDict) -> None:
@@ -131,11 +134,13 @@ def _check_fit(model: ModelPatcher, differences: StateDict) -> None:
             )
 
 
-def _checking(model: BaseModel, channels: int) -> Callable[..., dict[str, Any]]:
+def _checking(
+    model: BaseModel, channels: int, origin: Origin | None
+) -> Callable[..., dict[str, Any]]:
     """Put the checks of a luminance-conditioned model before the model's own preparation."""
 
     def extra_conds(**kwargs: Any) -> dict[str, Any]:
-        check_inputs(kwargs, channels, model.model_config.unet_config["context_dim"])
+        check_inputs(kwargs, channels, model.model_config.unet_config["context_dim"], origin)
         return type(model).extra_conds(model, **kwargs)
 
     return extra_conds

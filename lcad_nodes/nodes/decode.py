@@ -7,7 +7,7 @@ from typing import Any
 
 from comfy_api.latest import io
 
-from ..host.decoding import Lightness, decode
+from ..host.decoding import Lightness, check_photos, decode
 from ..host.luminance import Luminance
 from .compat import schema
 from .types import CATEGORY, LCADLuminance, require, to_image
@@ -72,6 +72,6 @@ class Decode(io.ComfyNode):
     ) -> io.NodeOutput:
         """Decode."""
         require(vae, "vae", "'Load VAE' with the VAE that the checkpoint was trained with")
-        samples = latent["samples"]
-        pictures = decode(vae, samples, luminance, lightness, full_resolution, tile_size)
+        check_photos(latent, luminance)
+        pictures = decode(vae, latent["samples"], luminance, lightness, full_resolution, tile_size)
         return io.NodeOutput(to_image(pictures))

@@ -62,8 +62,8 @@ class InstancesNode(io.ComfyNode):
                     "masks",
                     io.Mask.Input(
                         "mask",
-                        tooltip="Where the phrase's object is, in the photo's size. A batch of "
-                        "masks counts as that many.",
+                        tooltip="Where the phrase's object is, in the photo's size or its "
+                        "proportions. A batch of masks counts as that many.",
                     ),
                     prefix="mask_",
                     most=MAX_MASKS,

@@ -1,13 +1,17 @@
 """What users connect by mistake, and what happens then, before any long work."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import comfy.sd
 import folder_paths
+import nodes
 import pytest
 import torch
-from golden_weights import relative_error
+from comfy.ldm.models.autoencoder import AutoencoderKL
+from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcad_nodes.color.lab import lightness
@@ -15,8 +19,9 @@ from lcad_nodes.host.conditioning import ConditioningError
 from lcad_nodes.host.decoding import DecodingError
 from lcad_nodes.host.instances import MaskError
 from lcad_nodes.host.loading import CheckpointError
+from lcad_nodes.host.origin import Origin, origin_of
 from lcad_nodes.host.sampling import ScheduleError
-from lcad_nodes.model.geometry import GeometryError
+from lcad_nodes.model.checkpoint import split
 from lcad_nodes.nodes.decode import Decode
 from lcad_nodes.nodes.encode import Condition, EncodeLuminance
 from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
@@ -67,6 +72,16 @@ class Pack:
 @pytest.fixture(scope="module")
 def pack(small_checkpoint: Path) -> Pack:
     return Pack(small_checkpoint)
+
+
+def vae_settings(checkpoint: Path) -> dict[str, Any]:
+    """The configuration of a checkpoint's VAE, as the host's own class takes it."""
+    tensors = split(load_file(checkpoint)).vae
+    widths = [tensors[f"decoder.up.{i}.block.0.conv1.weight"].shape[0] for i in range(4)]
+    ddconfig = {"double_z": True, "z_channels": 4, "resolution": 256, "in_channels": 3}
+    ddconfig |= {"out_ch": 3, "ch": widths[0], "ch_mult": [w // widths[0] for w in widths]}
+    ddconfig |= {"num_res_blocks": 2, "attn_resolutions": [], "dropout": 0.0}
+    return {"ddconfig": ddconfig, "embed_dim": 4}
 
 
 @pytest.fixture(autouse=True)
@@ -250,7 +265,7 @@ def test_parts_that_the_checkpoint_does_not_hold(pack: Pack) -> None:
 
 def test_luminance_from_the_encoder_of_another_checkpoint(pack: Pack) -> None:
     luminance = pack.luminance(photo())
-    object.__setattr__(luminance, "features", tuple(f[:, :32] for f in luminance.features))
+    luminance = replace(luminance, features=tuple(f[:, :32] for f in luminance.features))
     with pytest.raises(ConditioningError, match=r"reads 128 channels .* has 32"):
         pack.sample(luminance)
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
@@ -258,10 +273,86 @@ def test_luminance_from_the_encoder_of_another_checkpoint(pack: Pack) -> None:
         Decode.execute(pack.vae, latent, luminance, "input")
 
 
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Pack:
+    """A checkpoint of the same widths as the small one's, of another training."""
+    path = tmp_path_factory.mktemp("other") / "other.safetensors"
+    save_file(golden_state_dict(1) | text_encoder_state_dict(1, width=64, layers=2), path)
+    return Pack(path)
+
+
+def test_the_encoder_of_another_checkpoint_of_the_same_widths(pack: Pack, other: Pack) -> None:
+    luminance = other.luminance(photo())
+    message = r"encoder of other\.safetensors, but the model of small\.safetensors"
+    with pytest.raises(ConditioningError, match=message):
+        pack.sample(luminance)
+    prompts = Condition.execute(pack.positive, pack.negative, luminance).args
+    with pytest.raises(ConditioningError, match=message):
+        nodes.KSampler().sample(pack.model, 0, 2, 2.0, "euler", "normal", *prompts)
+    latent = other.sample(luminance)
+    message = r"VAE of small\.safetensors .* another encoder than that of other\.safetensors"
+    with pytest.raises(DecodingError, match=message):
+        Decode.execute(pack.vae, latent, luminance, "input")
+
+
+def test_the_unet_of_another_checkpoint_is_known_where_its_file_holds_an_encoder(
+    pack: Pack, other: Pack, tmp_path: Path
+) -> None:
+    model = LoadUNet.execute("other.safetensors").args[0]
+    with pytest.raises(ConditioningError, match=r"the model of other\.safetensors was trained"):
+        pack.sample(pack.luminance(photo()), model=model)
+    folder_paths.add_model_folder_path("diffusion_models", str(tmp_path))
+    save_file(split(golden_state_dict(1)).unet, tmp_path / "alone.safetensors")
+    model = LoadUNet.execute("alone.safetensors").args[0]
+    assert pack.sample(pack.luminance(photo()), model=model)["samples"].isfinite().all()
+
+
+def test_one_checkpoint_stored_in_two_types_is_one(pack: Pack, tmp_path: Path) -> None:
+    tensors = golden_state_dict(0) | text_encoder_state_dict(0, width=64, layers=2)
+    half = {name: tensor.to(torch.float8_e4m3fn) for name, tensor in tensors.items()}
+    origin = Origin.of(split(half).encoder, "half.safetensors")
+    assert not origin.differs(origin_of(pack.encoder))
+    assert origin.differs(Origin.of(split(golden_state_dict(1)).encoder, "other.safetensors"))
+
+
+def test_a_vae_from_the_hosts_own_loader_is_taken_as_it_is(
+    pack: Pack, small_checkpoint: Path
+) -> None:
+    vae = pack.vae.__class__(pack.vae.get_sd(), config={"params": vae_settings(small_checkpoint)})
+    luminance = pack.luminance(photo())
+    latent = pack.sample(luminance)
+    expected, found = (
+        Decode.execute(each, latent, luminance, "input").args[0] for each in (pack.vae, vae)
+    )
+    assert relative_error(found, expected) < 1e-5
+
+
 def test_luminance_of_another_photo_than_the_latents(pack: Pack) -> None:
     latent = {"samples": torch.zeros(1, 4, 8, 16)}
     with pytest.raises(DecodingError, match="use the luminance of the photo"):
         Decode.execute(pack.vae, latent, pack.luminance(photo()), "input")
+
+
+def test_luminance_of_another_photo_of_the_same_size(pack: Pack) -> None:
+    image = photo(photos=3)
+    first, second = pack.luminance(image[:1]), pack.luminance(image[1:2])
+    _, _, empty = Condition.execute(pack.positive, pack.negative, first).args
+    for latent in (pack.sample(first), empty):
+        with pytest.raises(DecodingError, match="sampled for another photo"):
+            Decode.execute(pack.vae, latent, second, "input")
+        Decode.execute(pack.vae, latent, pack.luminance(image[:1]), "input")
+
+
+def test_latents_that_other_nodes_took_from_a_batch_are_known_by_one_photo(pack: Pack) -> None:
+    image = photo(photos=3)
+    both, second = pack.luminance(image[:2]), pack.luminance(image[1:2])
+    latent = pack.sample(both)
+    (taken,) = nodes.LatentFromBatch().frombatch(latent, 1, 1)
+    Decode.execute(pack.vae, taken, second, "input")
+    with pytest.raises(DecodingError, match="sampled for another photo"):
+        Decode.execute(pack.vae, taken, pack.luminance(image[2:]), "input")
+    with pytest.raises(DecodingError, match="sampled for another photo"):
+        Decode.execute(pack.vae, latent, pack.luminance(image[1:]), "input")
 
 
 def test_batches_that_do_not_fit_together(pack: Pack) -> None:
@@ -271,8 +362,6 @@ def test_batches_that_do_not_fit_together(pack: Pack) -> None:
 
 
 def test_any_sampler_refuses_prompts_without_luminance(pack: Pack) -> None:
-    import nodes
-
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
     with pytest.raises(ConditioningError, match="put 'Add Photo to Prompts"):
@@ -294,10 +383,18 @@ def test_fewer_masks_than_phrases(pack: Pack) -> None:
         InstancesNode.execute(pack.clip, "a cup, a hat", "", {"mask_0": torch.ones(1, 8, 8)})
 
 
-@pytest.mark.parametrize("mask", [torch.zeros(1, 8, 8), torch.full((1, 8, 8), torch.nan)])
-def test_a_mask_that_marks_nothing(pack: Pack, mask: Tensor) -> None:
+def test_a_mask_that_marks_nothing(pack: Pack) -> None:
     with pytest.raises(MaskError, match=r"mask 1 \('a cup'\) is empty"):
-        InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": mask})
+        InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": torch.zeros(1, 8, 8)})
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_broken_mask(pack: Pack, value: float) -> None:
+    mask = torch.ones(2, 8, 8)
+    mask[1, 0, :3] = value
+    message = r"mask 2 \('a hat'\) holds 3 values that are NaN or infinite"
+    with pytest.raises(MaskError, match=message):
+        InstancesNode.execute(pack.clip, "a cup, a hat", "", {"mask_0": mask})
 
 
 def test_masks_of_two_sizes(pack: Pack) -> None:
@@ -307,10 +404,30 @@ def test_masks_of_two_sizes(pack: Pack) -> None:
 
 
 def test_masks_of_another_size_than_the_photo(pack: Pack) -> None:
-    masks = {"mask_0": torch.ones(1, 8, 8)}
-    positive, instances = InstancesNode.execute(pack.clip, "a cup", "", masks).args
-    with pytest.raises(GeometryError, match=r"8 x 8 px .* where one of 64 x 64 px"):
+    masks = {"mask_0": torch.ones(2, 32, 64)}
+    positive, instances = InstancesNode.execute(pack.clip, "a cup, a hat", "", masks).args
+    message = r"mask 1 \('a cup'\), 2 \('a hat'\): 32 x 64 px, but the photo is 64 x 64 px"
+    with pytest.raises(MaskError, match=message):
         pack.sample(pack.luminance(photo()), positive=positive, instances=instances)
+    with pytest.raises(MaskError, match=message):
+        Condition.execute(positive, pack.negative, pack.luminance(photo()))
+
+
+def test_masks_may_be_of_another_scale_than_the_photo(pack: Pack) -> None:
+    luminance = pack.luminance(photo(96, 160))
+    left = torch.zeros(1, 96, 160)
+    left[..., :80] = 1
+
+    def sample(mask: Tensor) -> Tensor:
+        described = InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": mask})
+        positive, instances = described.args
+        return pack.sample(luminance, positive=positive, instances=instances)["samples"]
+
+    expected = sample(left)
+    for scale in (0.5, 3):
+        scaled = torch.nn.functional.interpolate(left[None], scale_factor=scale)[0]
+        assert torch.equal(sample(scaled), expected)
+    assert not torch.equal(sample(1 - left), expected)
 
 
 def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
@@ -332,6 +449,21 @@ def test_a_vae_of_another_kind(pack: Pack) -> None:
     latent = {"samples": torch.zeros(1, 4, 8, 8)}
     with pytest.raises(DecodingError, match="TAESD"):
         Decode.execute(taesd, latent, pack.luminance(photo()), "input")
+
+
+def test_a_vae_with_another_latent(pack: Pack, small_checkpoint: Path) -> None:
+    settings = vae_settings(small_checkpoint)
+    flux = settings["ddconfig"] | {"z_channels": 16}
+    sixteen = AutoencoderKL(embed_dim=16, ddconfig=flux).state_dict()
+    vae = comfy.sd.VAE(sixteen, config={"params": {"ddconfig": flux, "embed_dim": 16}})
+    with pytest.raises(DecodingError, match="latents of 16 channels, as that of FLUX"):
+        Decode.execute(vae, pack.sample(pack.luminance(photo())), pack.luminance(photo()), "input")
+
+
+def test_a_latent_of_another_kind_of_model(pack: Pack) -> None:
+    latent = {"samples": torch.zeros(1, 16, 8, 8)}
+    with pytest.raises(DecodingError, match=r"1 x 16 x 8 x 8, but .* B x 4 x 8 x 8"):
+        Decode.execute(pack.vae, latent, pack.luminance(photo()), "input")
 
 
 def test_a_unet_loads_from_a_whole_checkpoint(pack: Pack, small_checkpoint: Path) -> None:
