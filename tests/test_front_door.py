@@ -35,7 +35,7 @@ def test_a_photo_comes_back_in_color(
 def test_the_words_of_each_mask_are_shown(server: Server) -> None:
     events = server.run(every_node(text="a red disc, a green wall"))
     (shown,) = [e for e in events if e["type"] == "executed" and e["data"]["node"] == "describe"]
-    assert server.picture(shown).shape[3] == 135
+    assert server.picture(shown).shape[3] == 512
 
 
 def test_another_seed_does_not_load_the_model_again(server: Server) -> None:

@@ -5,10 +5,11 @@ that they are cropped, repeated and batched with it. A wrapper around the UNet's
 to the attention layers.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+import comfy.model_management as management
 import torch
 from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
 from comfy.model_patcher import ModelPatcher
@@ -21,6 +22,9 @@ from .instances import INSTANCES_KEY, Instances
 from .loading import extra_channels
 
 Mode = Literal["fast", "reference"]
+Observe = Callable[[Tensor, tuple[int, int], int], None]
+"""Told the logits that a layer attends with (B x heads x positions x tokens) where a prompt has
+instances, the layer's grid and the length of the encoded prompt."""
 KEY = "lcad_guidance"
 
 
@@ -96,10 +100,17 @@ class Pass:
     kept: dict[Any, Tensor] = field(default_factory=dict)
 
 
-def guide_attention(model: ModelPatcher, guidance: Guidance) -> ModelPatcher:
+def guide_attention(
+    model: ModelPatcher, guidance: Guidance, observe: Observe | None = None
+) -> ModelPatcher:
     """Give a model guidance; the model itself stays as it is.
 
     Works with any sampler. A model that has guidance gets this one instead.
+
+    Args:
+        model: a luminance-conditioned model.
+        guidance: phrases, masks and strength.
+        observe: called by every cross-attention, at every step.
 
     Raises:
         ConditioningError: if the model is not luminance-conditioned.
@@ -113,10 +124,16 @@ def guide_attention(model: ModelPatcher, guidance: Guidance) -> ModelPatcher:
     for kind, wrapper in wrappers.items():
         guided.remove_wrappers_with_key(kind, KEY)
         guided.add_wrapper_with_key(kind, KEY, wrapper)
-    attention = GuidedAttention(guidance)
+    attention = GuidedAttention(guidance, observe)
     for name, number in _cross_attention_blocks(model.get_model_object("diffusion_model")):
         guided.set_model_attn2_replace(attention, name, number)
     return guided
+
+
+def guidance_of(model: ModelPatcher) -> Guidance | None:
+    """Return the guidance that a model has, if it has any."""
+    calls = model.get_wrappers(WrappersMP.APPLY_MODEL, KEY)
+    return calls[0].guidance if calls else None
 
 
 def _cross_attention_blocks(unet: Any) -> Iterator[tuple[str, int]]:
@@ -197,11 +214,12 @@ class GuidedCall:
             return executor(x, t, c_concat, c_crossattn, controls, own_options, **kwargs)
 
         if chunks is None or not self._active(executor.class_obj, float(t[0])):
-            return run(Pass([], "off"))
+            return run(Pass(chunks or [], "off"))
         if self.guidance.mode == "fast":
             return run(Pass(chunks, "fast"))
         first = Pass(chunks, "first")
         run(first)
+        management.throw_exception_if_processing_interrupted()
         return run(Pass(chunks, "second", first.kept))
 
     def _active(self, model: Any, sigma: float) -> bool:
@@ -214,6 +232,7 @@ class GuidedAttention:
     """In place of every cross-attention: guided logits where there are masks, else the host's."""
 
     guidance: Guidance
+    observe: Observe | None
 
     # The host compiles without checking whether `options` has changed since: what is traced once
     # would stay in the first call's phase, with the first call's masks.
@@ -221,7 +240,7 @@ class GuidedAttention:
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
         """Attend; q is B x positions x width, k and v are B x tokens x width."""
         current: Pass = options[KEY]
-        if current.phase == "off":
+        if not current.chunks or (current.phase == "off" and self.observe is None):
             return _host_attention(q, k, v, options)
         count = len(current.chunks)
         parts = zip(q.chunk(count), k.chunk(count), v.chunk(count), strict=True)
@@ -234,25 +253,40 @@ class GuidedAttention:
         if chunk.masks is None:
             return _host_attention(q, k, v, options)
         layer = (options["block"], options["block_index"], index)
-        if current.phase == "second":
-            return attend(current.kept.pop(layer), v)
-        logits = attention_logits(q, k, options["n_heads"])
-        masks = masks_on_grid(chunk.masks.to(q.device), options["activations_shape"][2:])
-        guided = self._step(logits, masks, chunk.prompt_tokens)
-        if current.phase == "first":
-            current.kept[layer] = guided
-            return attend(logits, v)
-        return attend(guided, v)
+        grid = options["activations_shape"][2:]
+        logits = self._logits(current, chunk, layer, q, k, grid, options["n_heads"])
+        if self.observe is not None and current.phase != "first":
+            self.observe(logits, grid, chunk.prompt_tokens)
+        return attend(logits, v)
 
-    def _step(self, logits: Tensor, masks: Tensor, prompt_tokens: int) -> Tensor:
-        return guide_logits(
+    def _logits(
+        self,
+        current: Pass,
+        chunk: InstanceMasks,
+        layer: Any,
+        q: Tensor,
+        k: Tensor,
+        grid: tuple[int, int],
+        heads: int,
+    ) -> Tensor:
+        """Compute what a layer attends with in this pass."""
+        if current.phase == "second":
+            return current.kept.pop(layer)
+        logits = attention_logits(q, k, heads)
+        if current.phase == "off" or chunk.masks is None:
+            return logits
+        guided = guide_logits(
             logits,
-            masks,
+            masks_on_grid(chunk.masks.to(q.device), grid),
             [item.tokens for item in self.guidance.instances.items],
             self.guidance.strength,
             self.guidance.reduction,
-            prompt_tokens,
+            chunk.prompt_tokens,
         )
+        if current.phase == "first":
+            current.kept[layer] = guided
+            return logits
+        return guided
 
 
 def _host_attention(q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:

@@ -15,6 +15,7 @@ import comfy.supported_models
 import comfy.utils
 import folder_paths
 import torch
+from comfy.latent_formats import SD15
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from safetensors import SafetensorError, safe_open
@@ -34,6 +35,7 @@ from .compat import CoreModelPatcher, is_dynamic
 from .conditioning import ConditioningError, check_inputs
 from .luminance import TRAINED_AT
 from .origin import Origin, set_origin
+from .preview import FittedLatent
 
 HEADS = 8
 """Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
@@ -118,13 +120,13 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
             "UNet alone with 'Load UNet (L-CAD)', and the encoder from the checkpoint it was "
             "trained with."
         )
-    model = _build_model(parts.unet, name, disable_dynamic)
+    vae = _build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE")
+    model = _build_model(parts.unet, name, disable_dynamic, FittedLatent(vae) if vae else None)
     model.cached_patcher_init = (load_checkpoint, (path,), 0)
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, _trained_at(path))
     origin = Origin.of(parts.encoder, name)
     model.model.origin = origin
-    vae = _build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE")
     if vae is not None:
         set_origin(vae.patcher, origin)
     return Checkpoint(
@@ -235,9 +237,13 @@ def _lacking(name: str, part: str) -> None:
     )
 
 
-def _build_model(unet: StateDict, name: str, disable_dynamic: bool) -> ModelPatcher:
+def _build_model(
+    unet: StateDict, name: str, disable_dynamic: bool, latent_format: SD15 | None = None
+) -> ModelPatcher:
     """Put a UNet into the host's model class, in the type and on the device that the host picks."""
     config = LuminanceSD15(comfy.model_detection.detect_unet_config(unet, ""))
+    if latent_format is not None:
+        config.latent_format = latent_format
     device = management.get_torch_device()
     parameters = comfy.utils.calculate_parameters(unet)
     types = config.supported_inference_dtypes

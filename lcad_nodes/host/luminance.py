@@ -7,6 +7,7 @@ import comfy.model_management as management
 import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..color.lab import lightness as lightness_of
 from ..model.geometry import Geometry
@@ -45,6 +46,11 @@ class Luminance:
     def photos(self) -> int:
         """Number of photos."""
         return self.lightness.shape[0]
+
+    def thumbnail(self, longest: int) -> Tensor:
+        """Shrink the lightness to a longer side of at most `longest` px: Bx1xhxw."""
+        size = self.geometry.thumbnail(longest)
+        return interpolate(self.lightness, size, mode="bilinear", antialias=True)
 
 
 def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> Luminance:

@@ -1,16 +1,20 @@
 """Sampling with the host's samplers, and the published sampler's schedule."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import comfy.sample
 import comfy.samplers
-import nodes
+import comfy.utils
+import latent_preview
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from .conditioning import Conditioning, add_luminance, check_luminance, empty_latent
 from .loading import extra_channels
 from .luminance import Luminance
+from .preview import PhotoPreviewer
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
@@ -93,8 +97,10 @@ def sample(
     negative: Conditioning,
     luminance: Luminance,
     settings: SamplerSettings,
+    last_step: int | None = None,
+    after_step: Callable[[int], None] | None = None,
 ) -> dict[str, Tensor]:
-    """Sample as the host's KSampler does, with its previews, progress and cancelling.
+    """Sample as the host's KSampler does; its previews show the photo in color.
 
     Args:
         model: a luminance-conditioned model, guided or not.
@@ -102,6 +108,8 @@ def sample(
         negative: the encoded negative prompt.
         luminance: of the photos to colorize.
         settings: what the host's KSampler takes.
+        last_step: end after this step, from 1, noise left as it is; None: go through with it.
+        after_step: told the number of every step that is done, from 1.
 
     Returns:
         A LATENT, one a photo.
@@ -109,11 +117,20 @@ def sample(
     Raises:
         ConditioningError: if model and luminance do not fit.
     """
-    latent = empty_latent(luminance)
-    check_luminance(luminance.features[-1], extra_channels(model), latent["samples"])
-    (result,) = nodes.common_ksampler(
+    start = empty_latent(luminance)
+    latent = start["samples"]
+    check_luminance(luminance.features[-1], extra_channels(model), latent)
+    show = _preview(model, luminance)
+    progress = comfy.utils.ProgressBar(settings.steps)
+
+    def callback(step: int, x0: Tensor, _x: Tensor, steps: int) -> None:
+        if after_step is not None:
+            after_step(step + 1)
+        progress.update_absolute(step + 1, steps, show(x0))
+
+    samples = comfy.sample.sample(
         model,
-        settings.seed,
+        comfy.sample.prepare_noise(latent, settings.seed),
         settings.steps,
         settings.cfg,
         settings.sampler_name,
@@ -121,6 +138,19 @@ def sample(
         add_luminance(positive, luminance),
         add_luminance(negative, luminance),
         latent,
-        settings.denoise,
+        denoise=settings.denoise,
+        last_step=last_step,
+        callback=callback,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=settings.seed,
     )
-    return result
+    return {**start, "samples": samples}
+
+
+def _preview(model: ModelPatcher, luminance: Luminance) -> Callable[[Tensor], Any]:
+    """Choose what is shown of a step, as the user has set previews: a picture, or nothing."""
+    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+    if previewer is None:
+        return lambda _x0: None
+    on_photo = PhotoPreviewer(previewer, luminance)
+    return lambda x0: on_photo.decode_latent_to_preview_image("JPEG", x0)

@@ -96,6 +96,27 @@ class Geometry:
         """
         return _resize(self.unpad(image), self.original, "bilinear")
 
+    def thumbnail(self, longest: int) -> Size:
+        """Choose a size to show the photo at, its longer side at most `longest` px."""
+        scale = min(1.0, longest / max(self.original))
+        height, width = (max(1, round(side * scale)) for side in self.original)
+        return height, width
+
+    def from_latent(self, maps: Tensor, longest: int) -> Tensor:
+        """Show maps on the latent's grid as they lie on the photo.
+
+        Args:
+            maps: BxCxhxw on the latent's grid, padding and all.
+            longest: see `thumbnail`.
+
+        Returns:
+            BxCxHxW of the thumbnail's size.
+        """
+        size = self.thumbnail(longest)
+        sides = zip(size, self.working, self.padded, strict=True)
+        padded = [max(shown, round(shown * whole / part)) for shown, part, whole in sides]
+        return interpolate(maps, padded, mode="bilinear")[:, :, : size[0], : size[1]]
+
 
 def _resize(image: Tensor, size: Size, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:
     if image.shape[2:] == size:

@@ -8,6 +8,8 @@ from difflib import SequenceMatcher
 
 COMMAS = re.compile("[,\u060c\u3001\uff0c]")
 """The Latin, Arabic, ideographic and full-width comma."""
+WORD = re.compile(r"[^\W\d_]+|\d|[^\w\s]|_")
+"""A word, digit or mark, as CLIP's tokenizer takes text apart."""
 CONTRACTION = re.compile("'(s|t|re|ve|m|ll|d)", re.IGNORECASE)
 """What CLIP's tokenizer takes together: the quoted 'the car' begins with the token "'t"."""
 
@@ -96,6 +98,22 @@ def find_phrases(
         free[span] = [False] * length
         found[number] = tuple(token.index for token in tokens[span])
     return [found[number] for number in range(len(phrases))]
+
+
+def locate(text: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
+    """Find where in a text its phrases stand, by the rule of `find_phrases`.
+
+    Returns:
+        For every phrase the index of its first character, and of the one after its last.
+
+    Raises:
+        PhraseError: as `find_phrases`, where words are compared as they are written.
+    """
+    words = list(WORD.finditer(text))
+    tokens = [Token(word.group().casefold(), index) for index, word in enumerate(words)]
+    wanted = [[word.casefold() for word in WORD.findall(phrase)] for phrase in phrases]
+    found = find_phrases(text, tokens, phrases, wanted)
+    return [(words[span[0]].start(), words[span[-1]].end()) for span in found]
 
 
 def _occurrences(ids: list[Hashable], wanted: list[Hashable]) -> list[int]:

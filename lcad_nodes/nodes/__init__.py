@@ -5,6 +5,7 @@ from comfy_api.latest import io
 from .colorize import Colorize
 from .decode import Decode
 from .encode import Condition, EncodeLuminance
+from .inspect import ArtifactMap, AttentionMaps
 from .instances import GuideAttention, InstancesNode
 from .load import LoadCheckpoint, LoadUNet
 from .patch import ApplyPatch, ExtractPatch
@@ -23,4 +24,6 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     Colorize,
     ExtractPatch,
     ApplyPatch,
+    ArtifactMap,
+    AttentionMaps,
 )

@@ -7,7 +7,7 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 
 from ..host.guidance import Guidance, Mode, guide_attention
-from ..host.instances import Instances, encode_instances
+from ..host.instances import Instances, encode_instances, without_weights
 from ..model.guidance import Reduction
 from .compat import growing, grown, schema
 from .preview import draw_instances
@@ -99,7 +99,9 @@ class InstancesNode(io.ComfyNode):
         single = [mask for batch in grown(masks or numbered) for mask in _single_masks(batch)]
         positive, instances = encode_instances(clip, text, phrases, single)
         return io.NodeOutput(
-            positive, instances, ui=ui.PreviewImage(draw_instances(instances), cls=cls)
+            positive,
+            instances,
+            ui=ui.PreviewImage(draw_instances(instances, without_weights(text)), cls=cls),
         )
 
 

@@ -21,6 +21,19 @@ from .compat import schema
 from .instances import MODE, STRENGTH
 from .types import CATEGORY, LCADInstances, LCADLuminance
 
+SAMPLER = io.Combo.Input(
+    "sampler_name",
+    options=SAMPLERS,
+    default="euler",
+    tooltip="The sampler's step; 'ddim' is the published one.",
+)
+SCHEDULER = io.Combo.Input(
+    "scheduler",
+    options=SCHEDULERS,
+    default="normal",
+    tooltip="How the steps are spread over the noise levels.",
+)
+
 
 class Sample(io.ComfyNode):
     """LCAD_Sample."""
@@ -40,18 +53,8 @@ class Sample(io.ComfyNode):
                 io.Conditioning.Input("negative", tooltip="An encoded empty text, usually."),
                 LCADLuminance.Input("luminance", tooltip="From 'Encode Photo (L-CAD)'."),
                 *sampling_inputs(),
-                io.Combo.Input(
-                    "sampler_name",
-                    options=SAMPLERS,
-                    default="euler",
-                    tooltip="The sampler's step; 'ddim' is the published one.",
-                ),
-                io.Combo.Input(
-                    "scheduler",
-                    options=SCHEDULERS,
-                    default="normal",
-                    tooltip="How the steps are spread over the noise levels.",
-                ),
+                SAMPLER,
+                SCHEDULER,
                 io.Float.Input(
                     "denoise",
                     default=1.0,

@@ -36,6 +36,14 @@ PUBLIC = {
     ),
     "LCAD_ExtractPatch": (["original", "base", "filename_prefix"], []),
     "LCAD_ApplyPatch": (["model", "patch_name", "strength"], ["MODEL", "LCAD_ENCODER"]),
+    "LCAD_ArtifactMap": (["image", "reference"], ["IMAGE", "MASK"]),
+    "LCAD_AttentionMaps": (
+        [
+            *("model", "instances", "positive", "negative", "luminance", "seed", "steps", "cfg"),
+            *("sampler_name", "scheduler", "step"),
+        ],
+        ["IMAGE"],
+    ),
 }
 SCHEMAS = {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in NODES)}
 

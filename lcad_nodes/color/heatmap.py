@@ -1,0 +1,25 @@
+"""Values as colors, to be looked at."""
+
+from kornia.color import ColorMap, ColorMapType, apply_colormap
+from torch import Tensor
+
+COLORS = 256
+
+
+def heat(values: Tensor) -> Tensor:
+    """Show values as heat: black, red, yellow, white.
+
+    Args:
+        values: B,1,H,W in [0, 1].
+
+    Returns:
+        B,3,H,W sRGB in [0, 1].
+    """
+    palette = ColorMap(ColorMapType.hot, num_colors=COLORS, device=values.device)
+    return apply_colormap(values, palette)
+
+
+def stretch(maps: Tensor) -> Tensor:
+    """Stretch every map to [0, 1], its least value 0 and its greatest 1: ...,H,W."""
+    low, high = maps.amin(dim=(-2, -1), keepdim=True), maps.amax(dim=(-2, -1), keepdim=True)
+    return (maps - low) / (high - low).clamp(min=1e-12)

@@ -1,0 +1,57 @@
+"""Attention maps of a real sampling run."""
+
+from comfy.model_patcher import ModelPatcher
+from torch import Tensor
+
+from ..model.attention import AttentionRecorder
+from .conditioning import Conditioning, ConditioningError
+from .guidance import Guidance, guidance_of, guide_attention
+from .instances import Instances
+from .luminance import Luminance
+from .sampling import SamplerSettings, ScheduleError, sample
+
+
+def attention_maps(
+    model: ModelPatcher,
+    instances: Instances,
+    positive: Conditioning,
+    negative: Conditioning,
+    luminance: Luminance,
+    settings: SamplerSettings,
+    step: int,
+) -> Tensor:
+    """Sample, and look where every phrase is read; the model itself stays as it is.
+
+    Args:
+        model: a luminance-conditioned model, guided by these instances or not at all.
+        instances: whose phrases are looked for.
+        positive: the encoded description that the instances are of.
+        negative: the encoded negative prompt.
+        luminance: of the photos.
+        settings: what the host's KSampler takes.
+        step: the step to look at, from 1; sampling ends after it. 0: the mean of all steps.
+
+    Returns:
+        B x phrases x h x w on the latent's grid, padding and all: the share of its attention, in
+        [0, 1], that a position gives to a phrase, averaged over layers and heads.
+
+    Raises:
+        ConditioningError: if model, instances, positive and luminance do not belong together.
+        ScheduleError: if there is no such step.
+    """
+    if step > settings.steps:
+        raise ScheduleError(f"step is {step}, but there are {settings.steps} steps")
+    guidance = guidance_of(model) or Guidance(instances, 0.0, 0.0, 1.0, "fast", "sum")
+    if guidance.instances is not instances:
+        raise ConditioningError(
+            "the model is guided by other instances than those to look at: connect both to one "
+            "'Describe Objects (L-CAD)'"
+        )
+    phrases = [item.tokens for item in instances.items]
+    recorder = AttentionRecorder(phrases, luminance.geometry.latent, step)
+    observed = guide_attention(model, guidance, recorder.observe)
+    last_step = step or settings.steps
+    sample(
+        observed, positive, negative, luminance, settings, last_step, after_step=recorder.end_step
+    )
+    return recorder.maps()

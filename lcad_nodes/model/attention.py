@@ -1,0 +1,69 @@
+"""Where in the photo the words of a phrase are read: cross-attention as maps (section 3.3)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+
+@dataclass
+class MapSum:
+    """A sum of maps, and of how many."""
+
+    total: Tensor = field(default_factory=lambda: torch.zeros(()))
+    count: int = 0
+
+    def add(self, total: Tensor, count: int) -> None:
+        """Add another sum."""
+        self.total = self.total.to(total) + total
+        self.count += count
+
+
+@dataclass
+class AttentionRecorder:
+    """Averages attention on phrases over heads, layers and steps of a sampler.
+
+    It holds two sets of maps, however many layers and steps there are.
+
+    Attributes:
+        phrases: for every phrase the indices of its tokens in the encoded prompt.
+        size: height and width of the maps.
+        step: the only step that counts, from 1; 0: all of them.
+    """
+
+    phrases: Sequence[Sequence[int]]
+    size: tuple[int, int]
+    step: int
+    _kept: MapSum = field(init=False, default_factory=MapSum)
+    _current: MapSum = field(init=False, default_factory=MapSum)
+
+    def observe(self, logits: Tensor, grid: Sequence[int], prompt_tokens: int) -> None:
+        """Take in one layer's attention.
+
+        Args:
+            logits: B x heads x positions x tokens, before the softmax.
+            grid: height and width of the layer's positions.
+            prompt_tokens: length of the encoded prompt; the logits' last dimension may be a
+                multiple of it.
+        """
+        weights = logits.softmax(dim=-1).mean(dim=1).unflatten(-1, (-1, prompt_tokens)).sum(dim=-2)
+        on_phrases = [weights[..., list(tokens)].sum(dim=-1) for tokens in self.phrases]
+        maps = torch.stack(on_phrases, dim=1).unflatten(-1, tuple(grid))
+        self._current.add(interpolate(maps, self.size, mode="bilinear"), 1)
+
+    def end_step(self, number: int) -> None:
+        """End a step of the sampler; the first is 1."""
+        if self.step in (0, number):
+            self._kept.add(self._current.total, self._current.count)
+        self._current = MapSum()
+
+    def maps(self) -> Tensor:
+        """Average what the steps that count have given.
+
+        Returns:
+            B x phrases x height x width: the share of its attention, in [0, 1], that a position
+            gives to a phrase's tokens.
+        """
+        return self._kept.total / self._kept.count
