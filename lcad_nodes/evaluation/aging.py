@@ -129,11 +129,13 @@ def _grain(shape: tuple[int, ...], severity: float, rng: np.random.Generator) ->
     """Noise in units of L over 100, fine or coarse."""
     coarse = rng.choice([1.0, 1.5, 2.2])
     rows, columns = (round(side / coarse) for side in shape)
-    noise = rng.standard_normal((rows, columns), np.float32) * rng.uniform(0.01, 0.06) * severity
+    strength = np.float32(rng.uniform(0.01, 0.06) * severity)
+    noise = rng.standard_normal((rows, columns), np.float32) * strength
     if coarse == 1:
-        return noise.astype(np.float32)
-    image = Image.fromarray(noise.astype(np.float32))
-    return np.asarray(image.resize(shape[::-1], Image.Resampling.BICUBIC))
+        return noise
+    height, width = shape
+    image = Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image, dtype=np.float32)
 
 
 def _jpeg(light: Field, quality: int) -> Field:
@@ -142,4 +144,4 @@ def _jpeg(light: Field, quality: int) -> Field:
     codes = (light * 255).clip(0, 255).round().astype(np.uint8)
     Image.fromarray(codes).save(memory, "JPEG", quality=quality)
     with Image.open(memory) as decoded:
-        return np.asarray(decoded, dtype=np.float32) / np.float32(255)
+        return np.divide(decoded, 255, dtype=np.float32)

@@ -22,7 +22,7 @@ from .backgrounds import crop, plain, read_photos, surface
 from .captions import Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
 from .recolor import Painter, draw_terms
-from .segments import SegmentedPhoto, read_segmented
+from .segments import Box, SegmentedPhoto, read_segmented
 
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
@@ -339,7 +339,7 @@ def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generato
     return image
 
 
-def _around(chosen: SegmentedPhoto, rng: np.random.Generator) -> tuple[float, ...]:
+def _around(chosen: SegmentedPhoto, rng: np.random.Generator) -> Box:
     """A square box of a photograph about one of its things: left, top, right, bottom."""
     size = np.array(chosen.photo.size)
     side = size.min() * rng.uniform(0.75, 1.0)

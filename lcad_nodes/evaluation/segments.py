@@ -25,6 +25,9 @@ RADIUS = 10  # pixels of the window in which the mask is fitted; it mends half a
 ROUNDS = 3
 SMOOTHNESS = 3e-4  # variance of colors in [0, 1] below which there is no edge to follow
 
+Box = tuple[float, float, float, float]
+"""Left, top, right, bottom, in pixels."""
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -44,8 +47,8 @@ class Segment:
         left, top, right, bottom = self._alpha.getbbox() or (0, 0, 0, 0)
         return np.array([left + right, top + bottom]) / 2
 
-    def share(self, box: tuple[float, ...]) -> float:
-        """How much of its area lies in a box: left, top, right, bottom."""
+    def share(self, box: Box) -> float:
+        """How much of its area lies in a box."""
         left, top, right, bottom = (round(value) for value in box)
         inside = self._small.crop((left // 8, top // 8, right // 8, bottom // 8))
         return float(np.asarray(inside).sum() / np.asarray(self._small).sum())
