@@ -48,6 +48,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it names every file of a state
     if arguments.command == "compression":
         path = compression.train(load_config(CompressionConfig, arguments.config))
     elif arguments.command == "diffusion":

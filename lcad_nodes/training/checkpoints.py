@@ -37,8 +37,29 @@ def read_checkpoint(path: Path) -> CheckpointParts:
     return split(floating)
 
 
+class _Leftover:
+    """Stands in for what Lightning's files hold beside tensors and plain values."""
+
+    def __init__(self, *_arguments: Any) -> None:
+        pass
+
+    def __setstate__(self, _state: Any) -> None:
+        pass
+
+
+LEFTOVERS = (
+    "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
+)
+"""What the published files of Stable Diffusion 1.x name; nothing of it is run."""
+
+
 def _unpickled(path: Path) -> StateDict:
-    content: Any = torch.load(path, map_location="cpu", weights_only=True)
+    with torch.serialization.safe_globals([(_Leftover, name) for name in LEFTOVERS]):
+        content: Any = torch.load(path, map_location="cpu", weights_only=True)
     content = content.get("state_dict", content)
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 

@@ -111,6 +111,11 @@ class Diffusion(nn.Module):
             LayoutError: if UNet and luminance encoder do not fit each other.
         """
         super().__init__()
+        if config.train == "published" and not (start.unet and start.text):
+            raise ConfigError(
+                f"train = 'published' freezes what was trained before, but {config.start} has no "
+                "UNet or no text encoder"
+            )
         self.config, self.start = config, start
         self.unet = _unet(config, start)
         if not torch.cuda.is_available():
@@ -124,11 +129,6 @@ class Diffusion(nn.Module):
 
     def _freeze(self) -> None:
         """Let the new channels and the output blocks train, and nothing else (section 3.2)."""
-        if not (self.start.unet and self.start.text):
-            raise ConfigError(
-                f"train = 'published' freezes what was trained before, but {self.config.start} "
-                "has no UNet or no text encoder"
-            )
         self.requires_grad_(False)
         self.unet.up_blocks.requires_grad_(True)
         weight = self.unet.conv_in.weight.requires_grad_(True)

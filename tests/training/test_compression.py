@@ -5,13 +5,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from accelerate import Accelerator
+from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file
 
 from lcad_nodes.evaluation.scenes import SceneBuilder
-from lcad_nodes.model.checkpoint import split
+from lcad_nodes.model.checkpoint import CheckpointParts, StateDict, join, split
+from lcad_nodes.model.luminance import network_input
+from lcad_nodes.training.checkpoints import save_checkpoint
 from lcad_nodes.training.compression import NOTHING, Compression, standardize_latents, train
 from lcad_nodes.training.config import CompressionConfig, DataConfig, FitConfig
-from lcad_nodes.training.data.batches import Batch
+from lcad_nodes.training.data.batches import Batch, batches
 from lcad_nodes.training.networks import SCALE_FACTOR, VAEConfig, load_vae
 
 
@@ -63,14 +67,117 @@ def test_standardized_latents_have_unit_variance_and_decode_as_before(
     assert torch.allclose(after, before, atol=1e-3)
 
 
+def _steps(config: CompressionConfig, start: CheckpointParts, count: int) -> StateDict:
+    """Train for a few steps, apart from the loop, and return the checkpoint."""
+    torch.manual_seed(0)
+    stage = Compression(config, start)
+    optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=1e-3)
+    for step in range(count):
+        torch.manual_seed(step)
+        batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2 * step, 2 * step + 2))
+        optimizer.zero_grad()
+        stage(batch, step)[0].backward()
+        optimizer.step()
+    return stage.checkpoint()
+
+
+@pytest.fixture
+def pretrained(golden: Golden) -> CheckpointParts:
+    """Stable Diffusion's networks, small and without a luminance encoder."""
+    parts = split(load_file(golden.checkpoint))
+    text = text_encoder_state_dict(0, 64, 1)
+    return replace(parts, encoder={}, text=split(text).text)
+
+
+@torch.no_grad()
+def test_a_luminance_encoder_starts_without_effect(
+    config: CompressionConfig, pretrained: CheckpointParts
+) -> None:
+    stage = Compression(replace(config, start="sd", train="published"), pretrained)
+    features = stage.encoder(network_input(torch.rand(1, 1, 32, 32) * 100))
+    assert all(not feature.any() for feature in features)
+
+
+def test_only_the_luminance_encoder_trains_beside_a_pretrained_autoencoder(
+    config: CompressionConfig, pretrained: CheckpointParts
+) -> None:
+    published = replace(
+        config, start="sd", train="published", adversarial_weight=0.5, adversarial_start=1
+    )
+    before = join(pretrained)
+    after = _steps(published, pretrained, 3)
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    features = [name for name in after if "g_encoder" in name and "zero_conv" in name]
+    assert all(after[name].any() for name in features)
+    assert set(after) - set(before) == {n for n in after if "g_encoder" in n}
+
+
+def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -> None:
+    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=0.5)
+    stage = Compression(replace(small, adversarial_start=5), NOTHING)
+    before, figures = stage(batch, 4)
+    assert "generator" not in figures
+    before.backward()
+    assert not any(p.grad.any() for p in stage.discriminator.parameters() if p.grad is not None)
+    loss, figures = stage(batch, 5)
+    generator = 0.5 * figures["adaptive_weight"] * figures["generator"]
+    assert loss.item() == pytest.approx(
+        (before + generator + figures["discriminator"]).item(), rel=1e-4
+    )
+    loss.backward()
+    weights = [p for p in stage.discriminator.parameters() if p.ndim == 4]
+    assert all(p.grad is not None and p.grad.any() for p in weights)
+
+
+def test_the_artifact_maps_settings_reach_the_loss(config: CompressionConfig) -> None:
+    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    small = replace(config, vae=VAEConfig((32, 32), 1))
+    stage = Compression(small, NOTHING)
+    published = stage(batch, 0)[1]["artifact"]
+    for change in ({"artifact_window": 3}, {"artifact_power": 0.0}):
+        stage.config = replace(small, **change)
+        assert stage(batch, 0)[1]["artifact"] != published
+
+
 @pytest.mark.slow
-def test_training_writes_a_checkpoint_and_goes_on_from_its_state(
+def test_training_goes_on_exactly_with_its_discriminator(config: CompressionConfig) -> None:
+    first = replace(config.fit, save_every=2, sample_every=4, accumulate=2)
+    small = replace(
+        config,
+        fit=first,
+        vae=VAEConfig((32, 32), 1),
+        adversarial_weight=0.5,
+        adversarial_start=1,
+    )
+    start = Path(config.fit.directory).with_name("start.safetensors")
+    torch.manual_seed(0)
+    save_checkpoint(Compression(small, NOTHING).checkpoint(), start)
+    small = replace(small, start=str(start))
+    whole = load_file(train(small))
+    again = replace(first, directory=first.directory + "-2")
+    train(replace(small, fit=replace(again, steps=2)))
+    torch.manual_seed(1)  # whatever the process has drawn meanwhile
+    resumed = load_file(train(replace(small, fit=again)))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    states = [
+        load_file(Path(f.directory, "compression.state/model.safetensors")) for f in (first, again)
+    ]
+    judges = [name for name in states[0] if name.startswith("discriminator")]
+    assert judges
+    assert all(torch.equal(states[0][name], states[1][name]) for name in judges)
+    sheets = Path(again.directory, "compression-samples").iterdir()
+    assert sorted(sheet.stem for sheet in sheets) == ["0000004"]
+
+
+@pytest.mark.slow
+def test_the_latents_of_an_autoencoder_from_nothing_end_up_standardized(
     config: CompressionConfig,
 ) -> None:
-    path = train(config)
-    parts = split(load_file(path))
-    assert load_vae(parts.vae).config["block_out_channels"] == (96, 96, 96, 96)
-    assert parts.encoder
-    train(replace(config, fit=replace(config.fit, steps=6)))
-    log = (path.parent / "compression.csv").read_text().splitlines()
-    assert [line.split(",")[0] for line in log] == ["step", "1", "2", "3", "4", "5", "6"]
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1))
+    path = train(replace(small, fit=replace(small.fit, steps=1)))
+    vae = load_vae(split(load_file(path)).vae)
+    images = next(batches(config.data, 64, Accelerator(), 0)).images
+    code = vae.encode(2 * images - 1).latent_dist.mean  # pyright: ignore
+    std = (code * SCALE_FACTOR).std(dim=(0, 2, 3))
+    assert torch.allclose(std, torch.ones(4), atol=0.2)

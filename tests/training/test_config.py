@@ -1,6 +1,8 @@
 """Configuration files: what is wrong is named, and the shipped ones are right."""
 
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,7 +13,6 @@ from lcad_nodes.training.config import (
     DiffusionConfig,
     load_config,
 )
-from lcad_nodes.training.networks import UNetConfig
 
 CONFIGS = Path(training.__file__).parent / "configs"  # pyright: ignore[reportArgumentType]
 
@@ -30,12 +31,30 @@ def test_the_shipped_configurations_fit_together(name: str) -> None:
     assert second.unet.context == second.text.width
 
 
-def test_the_published_widths_are_the_default(tmp_path: Path) -> None:
-    path = _written(
-        tmp_path,
-        'start = "a"\ntokenizer = "b"\n[data]\nstamps = "c"\n[fit]\ndirectory = "d"\nsteps = 1\n',
-    )
-    assert load_config(DiffusionConfig, path).unet == UNetConfig()
+OPEN = {"start", "tokenizer", "train", "lpips_backbone", "data", "fit"}
+"""What a full-size configuration must say: paths, and what is not for a start from nothing."""
+OPEN_DATA = {"folder", "captions", "workers"}
+OPEN_FIT = {"directory", "steps", "log", "save_every", "sample_every"}
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(CompressionConfig, "full-compression.toml"), (DiffusionConfig, "full-diffusion.toml")],
+)
+def test_the_published_settings_are_the_defaults(kind: type, name: str) -> None:
+    config = load_config(kind, CONFIGS / name)
+    for part, may_differ in ((config, OPEN), (config.data, OPEN_DATA), (config.fit, OPEN_FIT)):
+        defaults = {f.name: _default(f) for f in fields(part)}
+        changed = {key for key, value in defaults.items() if getattr(part, key) != value}
+        assert changed <= may_differ
+    assert config.train == "published"
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default if field.default_factory is MISSING else field.default_factory()
+
+
+DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
 
 
 @pytest.mark.parametrize(
@@ -46,6 +65,17 @@ def test_the_published_widths_are_the_default(tmp_path: Path) -> None:
         ("[data]\nstamps = 3\n", "data: stamps: expected str, not 3"),
         ("data = 3", "data: expected a table"),
         ("", "missing"),
+        ("[data]\n", "data: give one of stamps, folder and shards"),
+        ('[data]\nstamps = "a"\nfolder = "b"\n', "data: give one of"),
+        ('[data]\nstamps = "a"\ncaptions = "b"\n', "captions belong to a folder"),
+        ('[data]\nstamps = "a"\nphotos = "b"\n', "photos: expected a list of str"),
+        ('[data]\nfolder = "a"\nsize = 60\n', "size: expected a multiple of 8, not 60"),
+        ('[data]\nfolder = "a"\nflipped = 2\n', "flipped: expected from 0 to 1, not 2"),
+        ('[data]\nfolder = "a"\ndropped = 0.9\n', "more than 1 together"),
+        ('[fit]\ndirectory = "a"\nsteps = 1\nlog = "b"\n', "log: expected csv or tensorboard"),
+        ('[fit]\ndirectory = "a"\nsteps = 1\nbatch = 0\n', "batch: expected from 1 on, not 0"),
+        (DATA_AND_FIT + 'train = "published"\n', "needs a start"),
+        (DATA_AND_FIT + "artifact_window = 4\n", "artifact_window: expected an odd number"),
         ('[data]\nstamps = "a"\n[fit]\ndirectory = "d"\n', "missing.*steps"),
     ],
 )

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 from conftest import COMFYUI
-from golden_weights import Golden
+from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file, save_file
 
 from lcad_nodes.host.loading import load_checkpoint
-from lcad_nodes.model.checkpoint import LayoutError, split
-from lcad_nodes.training.config import DataConfig, DiffusionConfig, FitConfig
+from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
+from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.networks import TextConfig, UNetConfig
 
@@ -20,13 +20,13 @@ from lcad_nodes.training.networks import TextConfig, UNetConfig
 @pytest.fixture
 def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
     return DiffusionConfig(
-        data=DataConfig(str(stamps), size=64, workers=0),
+        data=DataConfig(str(stamps), size=32, workers=0),
         fit=FitConfig(
-            str(tmp_path / "run"), steps=6, batch=2, learning_rate=1e-3, warmup=1, log_every=1
+            str(tmp_path / "run"), steps=2, batch=2, learning_rate=1e-3, warmup=1, log_every=1
         ),
         start=str(golden.checkpoint),
         tokenizer=str(COMFYUI / "comfy" / "sd1_tokenizer"),
-        pool=4,
+        pool=2,
         fresh=1,
     )
 
@@ -53,24 +53,66 @@ def test_the_host_loads_what_stage_two_writes(from_nothing: DiffusionConfig) -> 
     assert context.shape == (1, 77, 64)
 
 
-@pytest.mark.slow
-def test_frozen_networks_stay_as_they_are(from_nothing: DiffusionConfig) -> None:
-    before = load_file(from_nothing.start)
-    after = load_file(train(from_nothing))
-    assert all(torch.equal(after[name], before[name]) for name in before)
+@pytest.fixture
+def pretrained(golden: Golden) -> CheckpointParts:
+    """Stable Diffusion's networks, small, with stage 1's luminance encoder beside them."""
+    parts = split(load_file(golden.checkpoint))
+    first = "input_blocks.0.0.weight"
+    unet = {**parts.unet, first: parts.unet[first][:, :4].clone()}
+    return replace(parts, unet=unet, text=split(text_encoder_state_dict(0, 64, 1)).text)
+
+
+def test_published_training_changes_new_channels_and_output_blocks_alone(
+    config: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    stage = Diffusion(replace(config, train="published"), pretrained)
+    optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=1e-2)
+    for step in range(3):
+        optimizer.zero_grad()
+        batch = EncodedBatch(
+            torch.randn(2, 4, 8, 8),
+            torch.randn(2, 128, 8, 8),
+            torch.randint(0, 40000, (2, 77)),
+            torch.arange(2 * step, 2 * step + 2),
+        )
+        stage(batch, step)[0].backward()
+        optimizer.step()
+    before, after = join(pretrained), stage.checkpoint()
+    first = "model.diffusion_model.input_blocks.0.0.weight"
+    assert torch.equal(after[first][:, :4], before[first])
+    assert after[first][:, 4:].all(dim=1).any()
+    changed = {n for n in before if n != first and not torch.equal(after[n], before[n])}
+    output_blocks = {n for n in before if n.startswith("model.diffusion_model.output_blocks.")}
+    assert changed == output_blocks
+
+
+def test_nothing_can_be_frozen_that_is_not_there(
+    config: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    with pytest.raises(ConfigError, match="no UNet or no text encoder"):
+        Diffusion(replace(config, train="published"), replace(pretrained, text={}))
+
+
+def test_a_unet_for_another_luminance_encoder_is_refused(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    other = replace(from_nothing, unet=UNetConfig((32, 64), 1, (False, True), 64, 96))
+    with pytest.raises(LayoutError, match=r"reads 96 channels.*gives 128"):
+        Diffusion(other, replace(pretrained, unet={}))
 
 
 @pytest.mark.slow
 def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig) -> None:
-    torch.manual_seed(0)
-    whole = train(from_nothing)
-    torch.manual_seed(0)
-    other = replace(from_nothing.fit, directory=from_nothing.fit.directory + "-2")
-    train(replace(from_nothing, fit=replace(other, steps=3)))
+    fit = replace(from_nothing.fit, steps=4, accumulate=2, sample_every=4)
+    whole = train(replace(from_nothing, fit=fit))
+    other = replace(fit, directory=fit.directory + "-2")
+    train(replace(from_nothing, fit=replace(other, steps=1)))
     torch.manual_seed(1)  # whatever the process has drawn meanwhile
     resumed = train(replace(from_nothing, fit=other))
-    a, b = load_file(whole), load_file(resumed)
-    assert all(torch.allclose(a[name], b[name], atol=1e-6) for name in a)
+    a, b, start = load_file(whole), load_file(resumed), load_file(from_nothing.start)
+    assert all(torch.equal(a[name], b[name]) for name in a)
+    assert all(torch.equal(a[name], start[name]) for name in start)
+    assert Path(other.directory, "diffusion-samples", "0000004.png").exists()
 
 
 @torch.no_grad()

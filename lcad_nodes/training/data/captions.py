@@ -14,7 +14,7 @@ from ...color.names import TERMS
 Captions = dict[str, tuple[str, ...]]
 
 _NUMBERED = re.compile(r"(?P<name>.+\.\w+)_\d+")
-_PARTS = re.compile(r"[,.;]+\s*|\s+and\s+")
+_PARTS = re.compile(r"[,.;]+\s*|\s+and\s+(?=(?:an?|the|one|two|three|another|other|i|there)\b)")
 _SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
 
 

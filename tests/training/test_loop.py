@@ -1,0 +1,158 @@
+"""The loop that both stages share, on the smallest network there is."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from lcad_nodes.model.checkpoint import StateDict
+from lcad_nodes.training.config import FitConfig
+from lcad_nodes.training.loop import Fit, TrainingError
+from lcad_nodes.training.sheet import Row
+
+
+class Line(nn.Module):
+    """Learns y = 2x from one weight, with a second group as a discriminator has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.slope = nn.Parameter(torch.zeros(1))
+        self.other = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        loss = ((self.slope - 2) * x).square().mean() + (self.other - step).square().sum()
+        return loss, {"slope": self.slope.detach().clone()}
+
+    def parameter_groups(self) -> list[dict[str, Any]]:
+        return [{"params": [self.slope]}, {"params": [self.other], "betas": (0.5, 0.9)}]
+
+    def checkpoint(self) -> StateDict:
+        return {"slope": self.slope.detach().clone(), "other": self.other.detach().clone()}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> FitConfig:
+    return FitConfig(
+        str(tmp_path / "run"),
+        steps=8,
+        batch=2,
+        learning_rate=0.1,
+        warmup=2,
+        schedule="cosine",
+        save_every=3,
+        log_every=1,
+        sample_every=0,
+    )
+
+
+def _batches(size: int, first: int) -> Iterator[Tensor]:
+    while True:
+        yield torch.arange(size * first, size * (first + 1)) / 10
+        first += 1
+
+
+def _run(config: FitConfig, stage: Line | None = None, size: int = 2) -> dict[str, Tensor]:
+    fit = Fit(stage or Line(), config, "line")
+    return load_file(fit.run(lambda first: _batches(size, first), list))
+
+
+def _log(config: FitConfig) -> list[list[str]]:
+    lines = Path(config.directory, "line.csv").read_text().splitlines()
+    return [[v for i, v in enumerate(line.split(",")) if i != 1] for line in lines]
+
+
+@pytest.mark.parametrize("stop", [1, 3, 5])
+def test_training_goes_on_from_any_step_as_if_it_had_not_stopped(
+    config: FitConfig, stop: int
+) -> None:
+    whole = _run(config)
+    halved = replace(config, directory=config.directory + "-2")
+
+    class Halted(Line):
+        def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            if step == stop:
+                raise KeyboardInterrupt
+            return super().forward(x, step)
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(replace(halved, save_every=1), Halted())
+    resumed = _run(halved)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert _log(halved) == _log(config)
+
+
+def test_what_was_logged_after_the_saved_step_is_logged_once(config: FitConfig) -> None:
+    class Halted(Line):
+        def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            if step == 5:
+                raise KeyboardInterrupt
+            return super().forward(x, step)
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(config, Halted())  # saved after step 3, logged up to step 5
+    _run(config)
+    assert [row[0] for row in _log(config)] == ["step", *map(str, range(1, 9))]
+
+
+def test_accumulated_passes_are_one_larger_batch(config: FitConfig) -> None:
+    large = _run(replace(config, batch=4), size=4)
+    small = replace(config, directory=config.directory + "-2", accumulate=2)
+    parts = _run(small, size=2)
+    assert all(torch.allclose(large[name], parts[name], atol=1e-6) for name in large)
+    for a, b in zip(_log(config)[1:], _log(small)[1:], strict=True):
+        assert float(a[1]) == pytest.approx(float(b[1]), rel=1e-5)
+
+
+def test_a_schedule_ends_at_zero(config: FitConfig) -> None:
+    fit = Fit(Line(), config, "line")
+    fit.run(lambda first: _batches(2, first), list)
+    assert fit.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+
+
+def test_a_loss_that_is_no_number_stops_training(config: FitConfig) -> None:
+    class Broken(Line):
+        def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, figures = super().forward(x, step)
+            return (loss * float("nan") if step == 4 else loss), figures
+
+    with pytest.raises(TrainingError, match="the loss is nan at step 4"):
+        _run(config, Broken())
+
+
+def test_a_sheet_is_drawn_every_so_many_steps_with_the_averaged_weights(config: FitConfig) -> None:
+    stage = Line()
+    fit = Fit(stage, replace(config, sample_every=4), "line")
+    drawn = []
+
+    def rows() -> list[Row]:
+        drawn.append((stage.slope.item(), float(fit.average.shadow_params[0])))
+        return [Row("a line", [torch.rand(3, 8, 8)] * 3)] * 2
+
+    fit.run(lambda first: _batches(2, first), rows)
+    sheets = sorted(Path(config.directory, "line-samples").iterdir())
+    assert [path.name for path in sheets] == ["0000004.png", "0000008.png"]
+    assert Image.open(sheets[0]).width == 6 * 192
+    assert all(used == average for used, average in drawn)
+
+
+def test_tensorboard_gets_the_figures(config: FitConfig) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    _run(replace(config, log="tensorboard"))
+    events = EventAccumulator(str(Path(config.directory, "line"))).Reload()
+    assert [event.step for event in events.Scalars("loss")] == list(range(1, 9))
+
+
+def test_an_interrupted_save_leaves_the_state_before(config: FitConfig) -> None:
+    _run(replace(config, steps=3))
+    partial = Path(config.directory, "line.partial")
+    partial.mkdir()
+    (partial / "model.safetensors").write_text("cut short")
+    _run(config)
+    assert [row[0] for row in _log(config)] == ["step", *map(str, range(1, 9))]
