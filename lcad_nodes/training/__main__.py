@@ -20,7 +20,7 @@ from .config import CompressionConfig, DiffusionConfig, load_config
 def export(checkpoint: Path, out: Path, resolution: int) -> Path:
     """Write a checkpoint in half precision, as it is shipped, with what it was trained at in px."""
     tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(checkpoint).items()}
-    save_checkpoint(tensors, out, {"modelspec.resolution": f"{resolution}x{resolution}"})
+    save_checkpoint(tensors, out, resolution)
     return out
 
 

@@ -64,8 +64,15 @@ def _unpickled(path: Path) -> StateDict:
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 
 
-def save_checkpoint(tensors: StateDict, path: Path) -> None:
-    """Write a checkpoint whole or not at all."""
+def save_checkpoint(tensors: StateDict, path: Path, size: int) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        tensors: in the checkpoint's layout.
+        path: the `.safetensors` to write.
+        size: side of the pictures that it was trained on, in px; loaders read it off the file.
+    """
     partial = path.with_suffix(".partial")
-    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial)
+    metadata = {"modelspec.resolution": f"{size}x{size}"}
+    save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata)
     partial.replace(path)

@@ -188,7 +188,7 @@ def standardize_checkpoint(path: Path, config: CompressionConfig, accelerator: A
     vae = load_vae(parts.vae).to(accelerator.device)
     standardize_latents(vae, batches(config.data, 8, accelerator, 0), 32)
     tensors = checkpoint.vae_from_diffusers(vae.state_dict())
-    save_checkpoint(checkpoint.join(replace(parts, vae=tensors)), path)
+    save_checkpoint(checkpoint.join(replace(parts, vae=tensors)), path, config.data.size)
 
 
 def train(config: CompressionConfig) -> Path:
@@ -200,7 +200,7 @@ def train(config: CompressionConfig) -> Path:
     set_seed(config.data.seed)
     start = read_checkpoint(Path(config.start)) if config.start else NOTHING
     stage = Compression(config, start)
-    fit = Fit(stage, config.fit, "compression")
+    fit = Fit(stage, config.fit, "compression", config.data.size)
     pictures = partial(batches, config.data, config.fit.batch, fit.accelerator)
     path = fit.run(pictures, lambda: stage.samples(first_batch(config.data, fit.accelerator)))
     if fit.accelerator.is_main_process and not config.start:

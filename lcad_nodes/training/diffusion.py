@@ -257,7 +257,7 @@ def train(config: DiffusionConfig) -> Path:
             "encoder (first_stage_model.*), as stage 1 writes it"
         )
     stage = Diffusion(config, start)
-    fit = Fit(stage, config.fit, "diffusion")
+    fit = Fit(stage, config.fit, "diffusion", config.data.size)
     encode = FrozenEncoders(start, Path(config.tokenizer), fit.accelerator)
     return fit.run(
         Pool(config, encode).batches,

@@ -66,15 +66,16 @@ class Progress:
 class Fit:
     """Optimize a stage, log its figures, and save its average weights as a checkpoint."""
 
-    def __init__(self, stage: Stage, config: FitConfig, name: str) -> None:
+    def __init__(self, stage: Stage, config: FitConfig, name: str, size: int) -> None:
         """Prepare.
 
         Args:
             stage: an `nn.Module`.
             config: see `FitConfig`.
             name: the checkpoint is `<directory>/<name>.safetensors`.
+            size: side of the pictures in px, for the checkpoint to tell.
         """
-        self.config, self.name, self.stage = config, name, stage
+        self.config, self.name, self.stage, self.size = config, name, stage, size
         self.directory = Path(config.directory)
         self.directory.mkdir(parents=True, exist_ok=True)
         self.accelerator = Accelerator(
@@ -220,6 +221,6 @@ class Fit:
             shutil.rmtree(self.state, ignore_errors=True)
             partial.rename(self.state)
             with self._averaged():
-                save_checkpoint(self.stage.checkpoint(), path)
+                save_checkpoint(self.stage.checkpoint(), path, self.size)
         self.accelerator.wait_for_everyone()
         return path

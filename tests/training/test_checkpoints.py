@@ -41,7 +41,7 @@ def test_half_precision_and_lightning_files_are_read(
     if suffix == ".ckpt":
         torch.save({"state_dict": tensors, "global_step": 3, "callbacks": state}, path)
     else:
-        save_checkpoint(tensors, path)
+        save_checkpoint(tensors, path, 64)
     parts = read_checkpoint(path)
     assert parts.unet["w"].dtype == torch.float32
     assert parts.vae == parts.text == {}

@@ -152,7 +152,7 @@ def test_training_goes_on_exactly_with_its_discriminator(config: CompressionConf
     )
     start = Path(config.fit.directory).with_name("start.safetensors")
     torch.manual_seed(0)
-    save_checkpoint(Compression(small, NOTHING).checkpoint(), start)
+    save_checkpoint(Compression(small, NOTHING).checkpoint(), start, 32)
     small = replace(small, start=str(start))
     whole = load_file(train(small))
     again = replace(first, directory=first.directory + "-2")

@@ -58,7 +58,7 @@ def _batches(size: int, first: int) -> Iterator[Tensor]:
 
 
 def _run(config: FitConfig, stage: Line | None = None, size: int = 2) -> dict[str, Tensor]:
-    fit = Fit(stage or Line(), config, "line")
+    fit = Fit(stage or Line(), config, "line", 64)
     return load_file(fit.run(lambda first: _batches(size, first), list))
 
 
@@ -110,7 +110,7 @@ def test_accumulated_passes_are_one_larger_batch(config: FitConfig) -> None:
 
 
 def test_a_schedule_ends_at_zero(config: FitConfig) -> None:
-    fit = Fit(Line(), config, "line")
+    fit = Fit(Line(), config, "line", 64)
     fit.run(lambda first: _batches(2, first), list)
     assert fit.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
 
@@ -127,7 +127,7 @@ def test_a_loss_that_is_no_number_stops_training(config: FitConfig) -> None:
 
 def test_a_sheet_is_drawn_every_so_many_steps_with_the_averaged_weights(config: FitConfig) -> None:
     stage = Line()
-    fit = Fit(stage, replace(config, sample_every=4), "line")
+    fit = Fit(stage, replace(config, sample_every=4), "line", 64)
     drawn = []
 
     def rows() -> list[Row]:
