@@ -10,6 +10,7 @@ from .instances import GuideAttention, InstancesNode
 from .load import LoadCheckpoint, LoadUNet
 from .patch import ApplyPatch, ExtractPatch
 from .sample import ReferenceSchedule, Sample
+from .score import Score
 
 NODES: tuple[type[io.ComfyNode], ...] = (
     LoadCheckpoint,
@@ -26,4 +27,5 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     ApplyPatch,
     ArtifactMap,
     AttentionMaps,
+    Score,
 )

@@ -44,6 +44,7 @@ PUBLIC = {
         ],
         ["IMAGE"],
     ),
+    "LCAD_Score": (["image", "reference", "instances"], ["STRING", "STRING"]),
 }
 SCHEMAS = {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in NODES)}
 
