@@ -11,7 +11,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,9 @@ def saved(events: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 @contextmanager
-def start(comfyui: Path, base: Path, checkpoint: Path, pictures: list[Path]) -> Iterator[Server]:
+def start(
+    comfyui: Path, base: Path, checkpoint: Path, pictures: list[Path], options: Sequence[str] = ()
+) -> Iterator[Server]:
     """Run a server for as long as the context lasts.
 
     Args:
@@ -101,6 +103,7 @@ def start(comfyui: Path, base: Path, checkpoint: Path, pictures: list[Path]) -> 
         base: an empty folder for everything that is the server's own.
         checkpoint: a file to offer beside the pack's own.
         pictures: files to offer as inputs.
+        options: more of the host's own options.
     """
     pack = base / "custom_nodes" / PACK
     for folder in ("lcad_nodes", "locales", "workflows"):
@@ -114,7 +117,7 @@ def start(comfyui: Path, base: Path, checkpoint: Path, pictures: list[Path]) -> 
     port = _free_port()
     database = f"sqlite:///{base / 'user' / 'comfyui.db'}"
     arguments = ["--cpu", "--base-directory", base, "--database-url", database]
-    arguments += ["--listen", "127.0.0.1", "--port", port]
+    arguments += ["--listen", "127.0.0.1", "--port", port, *options]
     log = base / "server.log"
     with log.open("w") as output:
         process = subprocess.Popen(
