@@ -61,11 +61,15 @@ class Server:
         connection.close()
         return events
 
+    def file(self, file: dict[str, str]) -> bytes:
+        """Fetch a file that a node has announced."""
+        query = urllib.parse.urlencode(file)
+        with urllib.request.urlopen(f"http://{self.address}/view?{query}") as answer:
+            return answer.read()
+
     def picture(self, event: dict[str, Any]) -> Tensor:
         """Fetch the picture that a SaveImage node has announced: 1x3xHxW in [0, 1]."""
-        query = urllib.parse.urlencode(event["data"]["output"]["images"][0])
-        with urllib.request.urlopen(f"http://{self.address}/view?{query}") as answer:
-            return as_tensor(Image.open(io.BytesIO(answer.read())))
+        return as_tensor(Image.open(io.BytesIO(self.file(event["data"]["output"]["images"][0]))))
 
 
 def as_tensor(image: Image.Image) -> Tensor:
