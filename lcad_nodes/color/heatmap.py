@@ -1,6 +1,5 @@
 """Values as colors, to be looked at."""
 
-from kornia.color import ColorMap, ColorMapType, apply_colormap
 from torch import Tensor
 
 COLORS = 256
@@ -15,6 +14,8 @@ def heat(values: Tensor) -> Tensor:
     Returns:
         B,3,H,W sRGB in [0, 1].
     """
+    from kornia.color import ColorMap, ColorMapType, apply_colormap
+
     palette = ColorMap(ColorMapType.hot, num_colors=COLORS, device=values.device)
     return apply_colormap(values, palette)
 
