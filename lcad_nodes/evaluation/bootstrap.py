@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import nan
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +21,8 @@ class Estimate:
 
     Attributes:
         value: the figure.
-        low: lower end of its 95 % confidence interval.
-        high: upper end.
+        low: lower end of its 95 % confidence interval; NaN where it has none.
+        high: upper end; NaN likewise.
         count: how many scenes it is over.
     """
 
@@ -57,9 +58,11 @@ def estimate(samples: Sequence[Sequence[float]], statistic: Statistic) -> Estima
     table = np.asarray(samples, dtype=np.float64)
     if not len(table):
         raise ValueError("There is nothing to estimate from: the list of samples is empty.")
+    value = float(statistic(table.mean(axis=0)))
+    if not np.isfinite(table).all():  # PSNR of a picture that is its own truth
+        return Estimate(value, nan, nan, len(table))
     rng = np.random.default_rng(0)
     drawn = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), RESAMPLES)
     figures = statistic(drawn @ table / len(table))
     low, high = np.quantile(figures, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
-    value = statistic(table.mean(axis=0))
-    return Estimate(float(value), float(low), float(high), len(table))
+    return Estimate(value, float(low), float(high), len(table))

@@ -1,6 +1,6 @@
-"""Real photographs of several things, described in colors that are not their own."""
+"""Real photographs of outlined things, described in colors that need not be their own."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,19 +18,22 @@ DESCRIPTIONS = 8
 """How many colorings of every photograph are asked for."""
 
 
-def describe_photos(paths: Sequence[Path], split: Split, side: int) -> Iterator[list[Scene]]:
-    """Every photograph of two or three outlined things, under several descriptions.
+def describe_photos(
+    paths: Sequence[Path], split: Split, side: int, counts: Container[int]
+) -> Iterator[list[Scene]]:
+    """Every photograph of some outlined things, under several descriptions.
 
     Args:
         paths: image files, or folders to search through.
         split: which of them.
         side: the shorter side in px to shrink them to.
+        counts: how many things to describe, of 1 to 3.
 
     Yields:
         Scenes of one photograph, with its own colors for the image.
     """
     for number, photo in enumerate(read_segmented(paths, split)):
-        if 2 <= len(photo.segments) <= 3:
+        if len(photo.segments) in counts:
             rng = np.random.default_rng(number)
             shrunk = _shrink(photo, side)
             yield [_describe(*shrunk, rng) for _ in range(DESCRIPTIONS)]
@@ -70,9 +73,9 @@ def _describe(
     return Scene(image, text, tuple(objects))
 
 
-def _places(masks: Sequence[torch.Tensor]) -> list[str]:
-    """Where each thing is among two or three that lie in a row or a column, in that order."""
+def _places(masks: Sequence[torch.Tensor]) -> list[str | None]:
+    """Where each thing is among up to three that lie in a row or a column, in that order."""
     centers = torch.stack([mask.nonzero().float().mean(dim=0) for mask in masks])
     spread = centers.amax(dim=0) - centers.amin(dim=0)
     first, last = ("left", "right") if spread[1] >= spread[0] else ("top", "bottom")
-    return [first, last] if len(masks) == 2 else [first, "middle", last]
+    return {1: [None], 2: [first, last], 3: [first, "middle", last]}[len(masks)]

@@ -26,7 +26,6 @@ from .scoring import (
     recolored,
     stack,
     told_apart,
-    total,
 )
 
 BATCH = 8
@@ -101,6 +100,8 @@ ROWS = (
     Row("colorfulness", "no description: colorfulness over the truth's", ratio, (0.75, 1.25)),
     Row("distinct", "distinct descriptions, distinct pictures", ratio, (1, 1), share=True),
     Row("repeated", "same description and seed, same picture", ratio, (1, 1), share=True),
+    Row("photograph", "color accuracy on held-out photographs of one thing", _unguided, None, True),
+    Row("photograph", "the same with mask and guidance", ratio, None, share=True),
     Row("held out", "binding on held-out photographs, masks and guidance", ratio, None, True),
     Row("held out", "the same without guidance", _unguided, None, share=True),
     Row("trained on", "binding on photographs of the training set, guidance", ratio, None, True),
@@ -153,13 +154,17 @@ class Measurement:
         """Measure scenes of objects of one kind, with guidance and without."""
         self.samples["alike"] += self._with_and_without(scenes, seed)
 
+    def photograph(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure a photograph of one thing under several descriptions."""
+        self.samples["photograph"] += self._with_and_without(scenes, seed)
+
     def held_out(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure a photograph under several descriptions, with guidance and without."""
-        self.samples["held out"] += total(self._with_and_without(scenes, seed))
+        """Measure a photograph of several things under several descriptions."""
+        self.samples["held out"] += self._with_and_without(scenes, seed)
 
     def trained_on(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure like `held_out` a photograph that backgrounds and natural colors came from."""
-        self.samples["trained on"] += total(self._with_and_without(scenes, seed))
+        """Measure like `held_out` a photograph that training scenes were made of."""
+        self.samples["trained on"] += self._with_and_without(scenes, seed)
 
     def undescribed(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure photographs of which nothing is said."""
@@ -237,8 +242,9 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
         (measurement.alike, in_batches(alike, BATCH)),
         (measurement.undescribed, in_batches(natural, BATCH)),
         (measurement.autoencoder, in_batches(mixed, BATCH)),
-        (measurement.held_out, describe_photos(photos, "held_out", SIDE)),
-        (measurement.trained_on, describe_photos(photos, "train", SIDE)),
+        (measurement.photograph, describe_photos(photos, "held_out", SIDE, [1])),
+        (measurement.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
+        (measurement.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
     ]
     for step, batches in plan:
         for seed, batch in enumerate(tqdm(list(batches), desc=step.__name__)):

@@ -82,11 +82,6 @@ def column(values: Tensor) -> Samples:
     return [(value,) for value in values.tolist()]
 
 
-def total(samples: Samples) -> Samples:
-    """The sums over scenes that are not independent of each other, as one sample."""
-    return [tuple(map(sum, zip(*samples, strict=True)))]
-
-
 def _got_its_color(picture: Tensor, thing: tuple[str, Tensor]) -> bool:
     color, mask = thing
     return color_matches(mean_lab(picture, mask), color)

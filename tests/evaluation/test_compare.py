@@ -1,0 +1,193 @@
+"""Folders of results, side by side."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms.functional import to_pil_image
+
+from lcad_nodes.evaluation.__main__ import main
+from lcad_nodes.evaluation.compare import CompareError, Comparison, compare, read_captions
+from lcad_nodes.evaluation.metrics import Backbones
+
+NOTHING = Backbones(None, None, None, ())
+RED, BLUE = (0.78, 0.16, 0.14), (0.2, 0.37, 0.73)
+
+
+def halves(left: tuple[float, ...], right: tuple[float, ...]) -> Tensor:
+    """A picture of two halves, 3x16x16."""
+    image = torch.empty(3, 16, 16)
+    image[:, :, :8] = torch.tensor(left)[:, None, None]
+    image[:, :, 8:] = torch.tensor(right)[:, None, None]
+    return image
+
+
+def write(folder: Path, pictures: dict[str, Tensor]) -> Path:
+    folder.mkdir()
+    for name, picture in pictures.items():
+        to_pil_image(picture).save(folder / name)
+    return folder
+
+
+@pytest.fixture
+def truth(tmp_path: Path) -> Path:
+    pictures = {"a.png": halves(RED, BLUE), "b.png": halves(BLUE, RED), "c.png": halves(RED, RED)}
+    return write(tmp_path / "photos", pictures)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """A method that is right, and one that swaps the colors and has no picture of c."""
+    right = {"a.png": halves(RED, BLUE), "b.bmp": halves(BLUE, RED), "c.png": halves(RED, RED)}
+    wrong = {"a.png": halves(BLUE, RED), "b.png": halves(RED, BLUE), "d.png": halves(RED, RED)}
+    return write(tmp_path / "right", right), write(tmp_path / "wrong", wrong)
+
+
+def values(comparison: Comparison, method: str) -> dict[str, float]:
+    return {name: found.value for name, found in comparison.figures[method].items()}
+
+
+def test_the_method_that_is_right_has_the_better_figures(
+    truth: Path, folders: tuple[Path, Path]
+) -> None:
+    comparison = compare(folders, truth, None, None, NOTHING)
+    right, wrong = values(comparison, "right"), values(comparison, "wrong")
+    assert (right["ΔE2000 ↓"], right["SSIM ↑"]) == (0, pytest.approx(1, abs=1e-4))
+    assert wrong["ΔE2000 ↓"] > 20
+    assert wrong["SSIM ↑"] < 0.5
+    assert right["colorfulness"] == values(comparison, "truth")["colorfulness"] > 50
+    assert {"LPIPS ↓", "FID ↓", "CLIP score ↑", "binding ↑"}.isdisjoint(right)
+
+
+def test_only_photographs_that_all_have_are_scored_and_the_others_are_named(
+    truth: Path, folders: tuple[Path, Path]
+) -> None:
+    comparison = compare(folders, truth, None, None, NOTHING)
+    assert comparison.figures["right"]["SSIM ↑"].count == 2
+    assert comparison.notes == (
+        "Not scored, since truth lacks them: d.",
+        "Not scored, since right lacks them: d.",
+        "Not scored, since wrong lacks them: c.",
+    )
+
+
+def test_objects_are_scored_where_descriptions_and_masks_are(
+    tmp_path: Path, truth: Path, folders: tuple[Path, Path]
+) -> None:
+    captions = tmp_path / "captions.json"
+    texts = {"a.png": ["a red cup, a blue cup"], "b.png": ["a blue cup, the other cup"]}
+    captions.write_text(json.dumps(texts))
+    left, right = torch.zeros(2, 1, 16, 16)
+    left[..., :8], right[..., 8:] = 1, 1
+    masks = write(
+        tmp_path / "masks", {f"{n}.{i}.png": m for n in "ab" for i, m in enumerate((left, right))}
+    )
+    comparison = compare(folders, truth, captions, masks, NOTHING)
+    right_one, wrong = (comparison.figures[name] for name in ("right", "wrong"))
+    assert (right_one["color accuracy ↑"].value, right_one["binding ↑"].value) == (1, 1)
+    assert (wrong["color accuracy ↑"].value, wrong["binding ↑"].value) == (0, 0)
+    assert (wrong["color accuracy ↑"].count, wrong["binding ↑"].count) == (2, 1)
+    (masks / "a.1.png").unlink()
+    with pytest.raises(CompareError, match=r"a has 1 masks, but its description .* has 2"):
+        compare(folders, truth, captions, masks, NOTHING)
+
+
+def test_trained_networks_are_used_where_they_are(
+    tmp_path: Path, truth: Path, folders: tuple[Path, Path]
+) -> None:
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({"a.png": "a red cup", "b.png": "a blue cup"}))
+    backbones = Backbones(
+        lpips=lambda one, other: (one - other).abs().mean(),
+        inception=Thumbnail(),
+        clip=lambda picture, text: float(len(text)),
+        missing=("Something is not there.",),
+    )
+    comparison = compare(folders, truth, captions, None, backbones)
+    right, wrong = values(comparison, "right"), values(comparison, "wrong")
+    assert right["LPIPS ↓"] == 0
+    assert wrong["LPIPS ↓"] > 0.2
+    # Both methods have the same two pictures: as sets they do not differ from the truth.
+    assert right["FID ↓"] == pytest.approx(0, abs=1e-2)
+    assert wrong["FID ↓"] == pytest.approx(0, abs=1e-2)
+    assert right["CLIP score ↑"] == values(comparison, "truth")["CLIP score ↑"] == 9.5
+    assert "Something is not there." in comparison.notes
+
+
+class Thumbnail(nn.Module):
+    """Features of a picture: its mean color and that of its left half."""
+
+    num_features = 6
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        pixels = pictures.double()
+        return torch.cat([pixels.mean(dim=(2, 3)), pixels[..., :8].mean(dim=(2, 3))], dim=1)
+
+
+@pytest.mark.parametrize(
+    ("entries", "texts"),
+    [
+        (
+            {"a.jpg": ["one", "two"], "b.jpg": ["three"]},
+            {"a": "one", "a_0": "one", "a_1": "two", "b": "three", "b_0": "three"},
+        ),
+        ({"a.jpg_0": "one", "a.jpg_1": "two"}, {"a": "one", "a_0": "one", "a_1": "two"}),
+    ],
+)
+def test_captions_as_the_data_sets_have_them(
+    tmp_path: Path, entries: dict[str, Sequence[str]], texts: dict[str, str]
+) -> None:
+    file = tmp_path / "captions.json"
+    file.write_text(json.dumps(entries))
+    assert read_captions(file) == texts
+
+
+@pytest.mark.parametrize("text", ["[", "[]", '{"a.jpg": 3}', '{"a.jpg": [3]}', '{"": "one"}'])
+def test_what_are_no_captions(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "captions.json"
+    file.write_text(text)
+    with pytest.raises(CompareError, match=r"captions\.json"):
+        read_captions(file)
+
+
+def test_folders_that_do_not_go_together(
+    tmp_path: Path, truth: Path, folders: tuple[Path, Path]
+) -> None:
+    with pytest.raises(CompareError, match="not a folder"):
+        compare([tmp_path / "nowhere"], truth, None, None, NOTHING)
+    with pytest.raises(CompareError, match="right is taken"):
+        compare([folders[0], folders[0]], truth, None, None, NOTHING)
+    other = write(tmp_path / "other", {"z.png": halves(RED, RED)})
+    with pytest.raises(CompareError, match="No photograph"):
+        compare([other], truth, None, None, NOTHING)
+    (other / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(CompareError, match=r"a\.png cannot be read"):
+        compare([other], truth, None, None, NOTHING)
+    to_pil_image(halves(RED, RED)).save(other / "z.bmp")
+    with pytest.raises(CompareError, match="more than one picture named z"):
+        compare([other], truth, None, None, NOTHING)
+
+
+def test_the_command_writes_what_it_prints(
+    tmp_path: Path,
+    truth: Path,
+    folders: tuple[Path, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    out = tmp_path / "out"
+    names = [str(folder) for folder in folders]
+    main(["compare", *names, "--truth", str(truth), "--clip", "no/such", "--out", str(out)])
+    printed = capsys.readouterr().out
+    assert (out / "comparison.md").read_text(encoding="utf-8") in printed
+    for missing in ("LPIPS is empty: ", "FID is empty: ", "CLIP score is empty: no/such"):
+        assert missing in printed
+    assert 'wrong,"PSNR, dB' in (out / "comparison.csv").read_text(encoding="utf-8")
+    with Image.open(out / "comparison.png") as picture:
+        assert picture.width > 4 * 160

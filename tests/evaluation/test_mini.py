@@ -1,0 +1,135 @@
+"""The bars, measured through the real host on a small network of random numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lcad_nodes.evaluation import mini
+from lcad_nodes.evaluation.ablations import Variation, measure, write
+from lcad_nodes.evaluation.bootstrap import Estimate
+from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, without_luminance
+from lcad_nodes.evaluation.mini import ROWS, Row
+
+
+@pytest.fixture(scope="module")
+def colorizer(small_checkpoint: Path) -> Colorizer:
+    return Colorizer.load(small_checkpoint, Settings(resolution=64, steps=2, cfg=3.0))
+
+
+@pytest.fixture(scope="module")
+def images() -> Tensor:
+    return torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(0))
+
+
+TEXTS = ["a red cup", "a blue hat"]
+
+
+def test_every_picture_of_a_batch_has_its_own_description(
+    colorizer: Colorizer, images: Tensor
+) -> None:
+    both = colorizer.sample(colorizer.read(images), TEXTS, seed=3)
+    swapped = colorizer.sample(colorizer.read(images), TEXTS[::-1], seed=3)
+    alone = colorizer.sample(colorizer.read(images[:1]), TEXTS[:1], seed=3)
+    scale = both.abs().max()
+    assert (both[:1] - alone).abs().max() < 1e-5 * scale
+    assert (both - swapped).abs().amax(dim=(1, 2, 3)).min() > 0.01 * scale
+
+
+def test_guidance_of_strength_zero_is_none_and_of_strength_three_is_some(
+    colorizer: Colorizer, images: Tensor
+) -> None:
+    luminance = colorizer.read(images[:1])
+    mask = torch.zeros(128, 128)
+    mask[:, :64] = 1
+    plain = colorizer.sample(luminance, TEXTS[:1], seed=3)
+    guided = [
+        colorizer.sample_guided(luminance, TEXTS[:1], [[("a red cup", mask)]], guide(s), seed=3)
+        for s in (0.0, 3.0)
+    ]
+    scale = plain.abs().max()
+    assert (guided[0] - plain).abs().max() < 1e-4 * scale
+    assert (guided[1] - plain).abs().max() > 0.001 * scale
+
+
+def test_own_lightness_is_compared_at_the_working_size(
+    colorizer: Colorizer, images: Tensor
+) -> None:
+    luminance = colorizer.read(images)
+    latents = colorizer.sample(luminance, TEXTS, seed=0)
+    own, photo = colorizer.own_lightness(latents, luminance)
+    assert own.shape == photo.shape == (2, 1, 64, 64)
+    assert photo.mean() == pytest.approx(float(luminance.lightness.mean()), abs=1)
+    assert (own - photo).abs().mean() > 1  # the network is untrained
+
+
+def test_without_luminance_the_decoder_gives_another_picture(
+    colorizer: Colorizer, images: Tensor
+) -> None:
+    assert all(not f.any() for f in without_luminance(colorizer.read(images)).features)
+    with_it, without = (colorizer.reconstruct(images, reads) for reads in (True, False))
+    assert with_it.shape == images.shape
+    assert (with_it - without).abs().max() > 1e-3
+
+
+@pytest.mark.slow
+def test_every_row_is_measured_and_written(
+    colorizer: Colorizer, stamps: Path, photos: Path, tmp_path: Path
+) -> None:
+    outlined = tmp_path / "photos"
+    outlined.mkdir()
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    for name in ("erase-gosling", "things-fish4", "things-screwdriver3"):
+        Image.fromarray(noise).save(outlined / f"{name}.jpg")
+    measurement = mini.measure(colorizer, stamps, [photos, outlined], 2)
+    figures = {row: found.count for row, found in measurement.figures().items()}
+    photographs = {"photograph", "held out", "trained on"}
+    for row in ROWS:
+        if row.key not in photographs:
+            assert figures[row] == (4 if row.key == "outside" else 2), row.name
+    assert {row.key for row in figures} >= {"held out", "trained on"}
+    assert set(measurement.samples["repeated"]) == {(1.0, 1.0)}
+    table = mini.write(measurement, tmp_path / "out")
+    assert table.count("\n") == len(figures) + 1
+    assert (tmp_path / "out" / "mini.md").read_text(encoding="utf-8") == f"{table}\n"
+    with Image.open(tmp_path / "out" / "mini.png") as sheet:
+        assert sheet.width > 4 * 160
+
+
+@pytest.mark.parametrize(
+    ("row", "value", "cells"),
+    [
+        (Row("a", "a", lambda m: m, (0.95, 1), share=True), 0.96, ("96.0 %", "≥ 95.0 %", "yes")),
+        (Row("a", "a", lambda m: m, (0, 6)), 6.1, ("6.1", "≤ 6", "no")),
+        (Row("a", "a", lambda m: m, (30, mini.INF)), 30.5, ("30.5", "≥ 30", "yes")),
+        (Row("a", "a", lambda m: m, (0.75, 1.25)), 1.3, ("1.3", "0.75 to 1.25", "no")),
+        (Row("a", "a", lambda m: m, None), 1.3, ("1.3", "", "")),
+    ],
+)
+def test_a_bar_is_met_or_not(row: Row, value: float, cells: tuple[str, str, str]) -> None:
+    _, shown, _, _, bar, met = row.cells(Estimate(value, value, value, 200))
+    assert (shown, bar, met) == cells
+
+
+@pytest.mark.slow
+def test_ablations_of_a_model_that_has_no_second_one(
+    colorizer: Colorizer, stamps: Path, tmp_path: Path
+) -> None:
+    variations = (
+        Variation("as it is"),
+        Variation("no decoder", decoder_reads=False),
+        Variation("no convolution", None, unet_reads=False),
+        Variation("plain L1", plain_l1=True),
+    )
+    found = measure(colorizer, None, stamps, [], 1, variations)
+    whole, decoder, convolution, plain = (one.figures() for one in found.ablated)
+    assert plain == {}
+    fidelity = "autoencoder's PSNR, dB"
+    assert whole[fidelity] == convolution[fidelity] != decoder[fidelity]
+    assert not torch.equal(found.ablated[0].pictures[0], found.ablated[2].pictures[0])
+    lines = write(found, tmp_path / "out").splitlines()
+    assert set(lines[5].replace("plain L1", "")) == {" ", "|"}
+    assert (tmp_path / "out" / "ablations.csv").read_text(encoding="utf-8").count("\n") == 16

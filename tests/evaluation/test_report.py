@@ -1,0 +1,59 @@
+"""Tables and sheets."""
+
+import csv
+from math import nan
+from pathlib import Path
+
+import torch
+
+from lcad_nodes.evaluation.bootstrap import Estimate
+from lcad_nodes.evaluation.report import (
+    GAP,
+    LINE,
+    LINES,
+    Figure,
+    Table,
+    Tile,
+    cell,
+    sheet,
+    write_csv,
+)
+
+
+def test_a_table_in_markdown() -> None:
+    table = Table(("figure", "value"), (("a|b", "1"), ("c", "")))
+    assert table.markdown().splitlines() == [
+        "| figure | value |",
+        "|--------|-------|",
+        "| a\\|b   | 1     |",
+        "| c      |       |",
+    ]
+
+
+def test_a_cell() -> None:
+    assert cell(Estimate(0.5, 0.4, 0.6, 9), "{:.0%}") == "50% (40% to 60%)"
+    assert cell(Estimate(12.345, nan, nan, 9), "{:.1f}") == "12.3"
+    assert cell(None, "{:.1f}") == ""
+
+
+def test_figures_for_other_programs(tmp_path: Path) -> None:
+    figures = [
+        Figure("L-CAD, ours", "PSNR", Estimate(1 / 3, 0.25, 0.5, 7)),
+        Figure("DISCO", "FID", Estimate(9.0, nan, nan, 7)),
+    ]
+    write_csv(figures, tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert (first["subject"], float(first["value"]), first["count"]) == ("L-CAD, ours", 1 / 3, "7")
+    assert (second["value"], second["low"], second["high"]) == ("9.0", "", "")
+
+
+def test_a_sheet_has_every_picture_in_its_place() -> None:
+    red, blue = torch.zeros(2, 3, 30, 60)
+    red[0], blue[2] = 1, 1
+    canvas = sheet([[Tile(red, "a")], [Tile(red, "a long text " * 9), Tile(blue, "b")]], side=40)
+    assert canvas.size == (2 * (40 + GAP), 2 * (40 + GAP + LINE * LINES))
+    top = 40 + GAP + LINE * LINES
+    assert canvas.getpixel((10, 10)) == (255, 0, 0)
+    assert canvas.getpixel((40 + GAP + 10, 10)) == (255, 255, 255)
+    assert canvas.getpixel((40 + GAP + 10, top + 10)) == (0, 0, 255)
