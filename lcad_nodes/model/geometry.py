@@ -6,10 +6,11 @@ from typing import Literal
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-MULTIPLE = 64
-"""Sides are padded to multiples of this: 8 of the autoencoder times 2^3 of the UNet's levels."""
 LATENT_PIXEL = 8
-"""Pixels along one side of a latent pixel."""
+"""Pixels along one side of a latent pixel; sides are padded to multiples of it, and no further:
+the host stretches noise masks, areas and ControlNet hints over photo and padding together."""
+SMALLEST = 64
+"""Shortest padded side: below it, the UNet's deepest level would have less than one position."""
 
 Size = tuple[int, int]
 
@@ -25,7 +26,7 @@ class Geometry:
     Attributes:
         original: the photo's height and width in px.
         working: the same scaled to the working resolution.
-        padded: the working size with both sides filled up to multiples of 64.
+        padded: the working size with both sides filled up to multiples of 8, and to 64 at least.
     """
 
     original: Size
@@ -42,8 +43,7 @@ class Geometry:
         """
         scale = resolution / min(original) if resolution else 1.0
         height, width = (max(1, round(side * scale)) for side in original)
-        padded = -(-height // MULTIPLE) * MULTIPLE, -(-width // MULTIPLE) * MULTIPLE
-        return cls(original, (height, width), padded)
+        return cls(original, (height, width), (_filled_up(height), _filled_up(width)))
 
     @property
     def latent(self) -> Size:
@@ -116,6 +116,10 @@ class Geometry:
         sides = zip(size, self.working, self.padded, strict=True)
         padded = [max(shown, round(shown * whole / part)) for shown, part, whole in sides]
         return interpolate(maps, padded, mode="bilinear")[:, :, : size[0], : size[1]]
+
+
+def _filled_up(side: int) -> int:
+    return max(SMALLEST, -(-side // LATENT_PIXEL) * LATENT_PIXEL)
 
 
 def _resize(image: Tensor, size: Size, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:

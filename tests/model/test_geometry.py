@@ -18,7 +18,8 @@ def test_a_photo_of_any_size_comes_back_with_its_size(
     geometry = Geometry.fit((height, width), resolution)
     placed = geometry.place(torch.rand(1, 1, height, width), "bilinear")
     assert tuple(placed.shape[2:]) == geometry.padded
-    assert geometry.padded[0] % 64 == geometry.padded[1] % 64 == 0
+    assert geometry.padded[0] % 8 == geometry.padded[1] % 8 == 0
+    assert min(geometry.padded) >= 64
     assert geometry.restore(placed).shape == (1, 1, height, width)
 
 
@@ -37,6 +38,15 @@ def test_a_photo_is_not_stretched(height: int, width: int, resolution: int) -> N
     assert min(working) == resolution
     assert abs(working[0] - height * scale) <= 0.5
     assert abs(working[1] - width * scale) <= 0.5
+
+
+@given(st.integers(64, 300), st.integers(64, 300))
+def test_what_the_host_stretches_over_the_padding_lies_right_by_a_latent_pixel(
+    height: int, width: int
+) -> None:
+    geometry = Geometry.fit((height, width), 0)
+    for working, padded in zip(geometry.working, geometry.padded, strict=True):
+        assert 0 <= padded - working < 8
 
 
 def test_padding_continues_the_edge() -> None:

@@ -205,6 +205,33 @@ def test_instances_in_the_sampler_guide_it(pack: Pack) -> None:
     assert torch.equal(same, guided)
 
 
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_a_latent_that_cannot_be_halved_evenly_is_guided(pack: Pack, mode: str) -> None:
+    luminance = pack.luminance(photo(72, 104))
+    assert luminance.geometry.latent == (9, 13)
+    masks = {"mask_0": torch.ones(1, 72, 104)}
+    positive, instances = InstancesNode.execute(pack.clip, "a red car", "", masks).args
+    inputs = {"positive": positive, "instances": instances, "mode": mode}
+    plain, guided = (
+        pack.sample(luminance, **inputs, strength=strength)["samples"] for strength in (0.0, 3.0)
+    )
+    assert relative_error(guided, plain) > 1e-3
+    assert guided.isfinite().all()
+
+
+def test_a_noise_mask_of_the_photos_size_lies_where_it_is_in_the_photo(pack: Pack) -> None:
+    luminance = pack.luminance(photo(72, 136))
+    positive, negative, latent = Condition.execute(pack.positive, pack.negative, luminance).args
+    mask = torch.zeros(1, 72, 136)
+    mask[..., 64:] = 1
+    (masked,) = nodes.SetLatentNoiseMask().set_mask(latent, mask)
+    sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
+    (result,) = nodes.KSampler().sample(*sampler, positive, negative, masked)
+    changed = result["samples"].abs().amax(dim=(0, 1, 2))
+    assert changed[:8].max() < 1e-4
+    assert changed[8:].min() > 1e-2
+
+
 def test_a_batch_of_masks_counts_as_that_many(pack: Pack) -> None:
     masks = {"mask_0": torch.ones(2, 64, 64), "mask_2": torch.ones(64, 64)}
     result = InstancesNode.execute(pack.clip, "a cup, a hat, a car", "", masks)
