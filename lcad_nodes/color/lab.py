@@ -1,6 +1,6 @@
 """CIE Lab (D65) of sRGB images, as tensors B,C,H,W."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -68,11 +68,17 @@ def gray(lightness: Tensor) -> Tensor:
     return _lab_to_rgb(torch.nn.functional.pad(lightness, (0, 0, 0, 0, 0, 2)))
 
 
-def row_bands(image: Tensor) -> Iterator[slice]:
-    """Slices of rows of B,C,H,W, of at most about `BAND_PIXELS` pixels each, top to bottom."""
+def row_bands(image: Tensor, progress: Callable[[float], None] | None = None) -> Iterator[slice]:
+    """Slices of rows of B,C,H,W, of at most about `BAND_PIXELS` pixels each, top to bottom.
+
+    After each, `progress` is told which share of the rows is done, in [0, 1].
+    """
     rows = max(1, BAND_PIXELS // (image.shape[0] * image.shape[3]))
     for top in range(0, image.shape[2], rows):
-        yield slice(top, min(top + rows, image.shape[2]))
+        bottom = min(top + rows, image.shape[2])
+        yield slice(top, bottom)
+        if progress is not None:
+            progress(bottom / image.shape[2])
 
 
 def check_image(image: Tensor, *, channels: int) -> None:

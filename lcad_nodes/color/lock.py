@@ -1,5 +1,7 @@
 """The luminance lock: a colorized image with the photo's own lightness."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -8,7 +10,9 @@ from .lab import ImageError, check_image, row_bands
 BISECTIONS = 14
 
 
-def lock_lightness(image: Tensor, lightness: Tensor) -> Tensor:
+def lock_lightness(
+    image: Tensor, lightness: Tensor, progress: Callable[[float], None] | None = None
+) -> Tensor:
     """The colors (a*, b*) of `image` with the given lightness.
 
     A color that sRGB cannot show at that lightness keeps its hue and loses chroma. The result's
@@ -18,6 +22,7 @@ def lock_lightness(image: Tensor, lightness: Tensor) -> Tensor:
     Args:
         image: B,3,H,W sRGB, floating point, in [0, 1].
         lightness: B,1,H,W CIE L in [0, 100].
+        progress: told after every band which share of the rows is done, in [0, 1].
 
     Returns:
         B,3,H,W sRGB in [0, 1], of the type of `image`.
@@ -30,7 +35,7 @@ def lock_lightness(image: Tensor, lightness: Tensor) -> Tensor:
     check_image(image, channels=3)
     _check_lightness(lightness, image)
     locked = torch.empty_like(image)
-    for band in row_bands(image):
+    for band in row_bands(image, progress):
         lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
         lab[:, :1] = lightness[:, :, band]
         locked[:, :, band] = lab_to_rgb(into_gamut(lab))

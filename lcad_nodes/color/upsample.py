@@ -1,5 +1,7 @@
 """Colors made at a small size, carried to the photo's full size along the photo's own edges."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -12,7 +14,9 @@ GRAIN = 3.0
 """Standard deviation of CIE L below which a window counts as flat: grain, not an edge."""
 
 
-def carry_colors(image: Tensor, lightness: Tensor) -> Tensor:
+def carry_colors(
+    image: Tensor, lightness: Tensor, progress: Callable[[float], None] | None = None
+) -> Tensor:
     """Enlarge a small color image, its edges as sharp as those of the photo's lightness.
 
     In a small window a color is a linear function of lightness (the guided filter's model, He et
@@ -24,6 +28,7 @@ def carry_colors(image: Tensor, lightness: Tensor) -> Tensor:
     Args:
         image: B,3,h,w sRGB, floating point, in [0, 1].
         lightness: B,1,H,W CIE L in [0, 100] of the same picture; H and W at least h and w.
+        progress: told after every band which share of the rows is done, in [0, 1].
 
     Returns:
         B,3,H,W sRGB in [0, 1]; `image` itself where H and W are h and w.
@@ -38,7 +43,7 @@ def carry_colors(image: Tensor, lightness: Tensor) -> Tensor:
     slope, offset = _line(image, lightness)
     columns = interpolate(torch.cat([slope, offset], 1), (image.shape[2], width), mode="bilinear")
     result = image.new_empty(image.shape[0], 3, height, width)
-    for band in row_bands(result):
+    for band in row_bands(result, progress):
         slope, offset = _enlarged_rows(columns, band, height).chunk(2, dim=1)
         result[:, :, band] = (offset + slope * lightness[:, :, band]).clamp(0, 1)
     return result

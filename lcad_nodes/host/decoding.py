@@ -5,7 +5,6 @@ from typing import Any, Literal
 
 import comfy.model_management as management
 import comfy.sd
-import comfy.utils
 import torch
 from torch import Tensor
 
@@ -18,6 +17,7 @@ from ..model.tiling import decode_in_tiles
 from .conditioning import DIGESTS_KEY
 from .luminance import Luminance
 from .origin import origin_of
+from .progress import Progress, watching
 
 Lightness = Literal["input", "decoder"]
 
@@ -56,17 +56,24 @@ def decode(
     _check_latent(latent, luminance)
     decoder = _decoder(vae)
     _check_encoder(vae, decoder, luminance)
+    progress = Progress(3 * latent.shape[0])
     pictures = []
     for number in range(latent.shape[0]):
         photo = slice(number % luminance.photos, number % luminance.photos + 1)
         features = [feature[photo] for feature in luminance.features]
-        decoded = _run(vae, decoder, latent[number : number + 1], features, tile_size)
+        row = latent[number : number + 1]
+        decoded = _run(vae, decoder, row, features, tile_size, progress)
+        progress.end_stage()
         full = luminance.lightness[photo]
         if full_resolution and _is_shrunk(luminance.geometry):
-            picture = carry_colors(luminance.geometry.unpad(decoded), full)
+            picture = carry_colors(luminance.geometry.unpad(decoded), full, progress)
         else:
             picture = luminance.geometry.restore(decoded)
-        pictures.append(lock_lightness(picture, full) if lightness == "input" else picture)
+        progress.end_stage()
+        if lightness == "input":
+            picture = lock_lightness(picture, full, progress)
+        pictures.append(picture)
+        progress.end_stage()
     return torch.cat(pictures)
 
 
@@ -144,23 +151,33 @@ def _check_encoder(vae: comfy.sd.VAE, decoder: torch.nn.Module, luminance: Lumin
 
 
 def _run(
-    vae: comfy.sd.VAE, decoder: torch.nn.Module, latent: Tensor, features: list[Tensor], tile: int
+    vae: comfy.sd.VAE,
+    decoder: torch.nn.Module,
+    latent: Tensor,
+    features: list[Tensor],
+    tile: int,
+    progress: Progress,
 ) -> Tensor:
     """Decode one latent: sRGB 1x3xHxW in [0, 1], of the padded size."""
     if tile and tile < LATENT_PIXEL * max(latent.shape[2:]):
-        return _run_tiles(vae, decoder, latent, features, tile)
-    with add_luminance(decoder, features, _whole):
+        return _run_tiles(vae, decoder, latent, features, tile, progress)
+    blocks = decoder_taps(decoder)
+    with add_luminance(decoder, features, _whole), watching(blocks, progress):
         return vae.decode(latent).movedim(-1, 1).float()
 
 
 def _run_tiles(
-    vae: Any, decoder: torch.nn.Module, latent: Tensor, features: list[Tensor], tile: int
+    vae: Any,
+    decoder: torch.nn.Module,
+    latent: Tensor,
+    features: list[Tensor],
+    tile: int,
+    progress: Progress,
 ) -> Tensor:
     side = tile // LATENT_PIXEL
     memory = vae.memory_used_decode((1, latent.shape[1], side, side), vae.vae_dtype)
     management.load_models_gpu([vae.patcher], memory_required=memory)
     latent = vae.first_stage_model.post_quant_conv(latent.to(vae.device, vae.vae_dtype))
-    progress = comfy.utils.ProgressBar(1).update_absolute
     picture = decode_in_tiles(decoder, latent, features, tile, progress)
     return vae.process_output(picture.float()).to(vae.output_device)
 

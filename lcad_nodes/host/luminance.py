@@ -11,8 +11,9 @@ from torch.nn.functional import interpolate
 
 from ..color.lab import lightness as lightness_of
 from ..model.geometry import Geometry
-from ..model.luminance import network_input
+from ..model.luminance import ResidualBlock, network_input
 from .origin import Origin, origin_of
+from .progress import Progress, watching
 
 TRAINED_AT = "lcad_trained_at"
 """Where an encoder carries the resolution, in px, that its checkpoint was trained at."""
@@ -67,7 +68,8 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
         resolution = encoder.get_attachment(TRAINED_AT) or PUBLISHED_RESOLUTION
     geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution)
     read = geometry.place(lightness, "bilinear")
-    features = [_run(encoder, row) for row in network_input(read).split(1)]
+    progress = Progress(len(read))
+    features = [_run(encoder, row, progress) for row in network_input(read).split(1)]
     return Luminance(
         features=tuple(map(torch.cat, zip(*features, strict=True))),
         lightness=lightness,
@@ -81,10 +83,13 @@ def _digest(photo: Tensor) -> str:
     return hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
 
 
-def _run(encoder: ModelPatcher, hint: Tensor) -> list[Tensor]:
+def _run(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:
     device = encoder.load_device
     dtype = management.vae_dtype(device, [torch.bfloat16, torch.float32])
     memory = MEMORY_PER_PIXEL * hint.shape[2] * hint.shape[3] * management.dtype_size(dtype)
     management.load_models_gpu([encoder], memory_required=memory)
-    features = encoder.model(hint.to(device, dtype))
+    blocks = [module for module in encoder.model.modules() if isinstance(module, ResidualBlock)]
+    with watching(blocks, progress):
+        features = encoder.model(hint.to(device, dtype))
+    progress.end_stage()
     return [feature.to(management.intermediate_device()) for feature in features]

@@ -10,7 +10,7 @@ activation lies in main memory.
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from itertools import product
+from itertools import count, product
 from typing import Any, NamedTuple
 
 import torch
@@ -148,7 +148,7 @@ def decode_in_tiles(
     latent: Tensor,
     luminance: Sequence[Tensor],
     tile_size: int,
-    progress: Callable[[int, int], None],
+    progress: Callable[[float], None],
 ) -> Tensor:
     """Decode a latent with the photo's luminance, tile by tile (paper section 3.1).
 
@@ -157,7 +157,7 @@ def decode_in_tiles(
         latent: BxCxhxw as the decoder takes it, on the decoder's device.
         luminance: the encoder's ten outputs.
         tile_size: side of a tile in px of the picture.
-        progress: called after every stage with the stages done and those to do.
+        progress: told after every tile which share of the work is done, in [0, 1].
 
     Returns:
         Bx3xHxW in about [-1, 1], in main memory; differs from the decoder's own result by
@@ -167,18 +167,28 @@ def decode_in_tiles(
     with add_luminance(decoder, luminance):
         x = _middle(decoder, latent).cpu()
     height = x.shape[2] * 2 ** (len(_levels(decoder)) - 1)
-    for done, stage in enumerate(stages, start=1):
+    for number, stage in enumerate(stages):
+
+        def in_stage(share: float, before: int = number) -> None:
+            progress((before + share) / len(stages))
+
         tiles = _tiles(x, max(1, tile_size * x.shape[2] // height))
-        x = _run_stage(decoder, stage, x, luminance, tiles)
-        progress(done, len(stages))
+        x = _run_stage(decoder, stage, x, luminance, tiles, in_stage)
     return x
 
 
 def _run_stage(
-    decoder: nn.Module, stage: Stage, x: Tensor, luminance: Sequence[Tensor], tiles: list[Tile]
+    decoder: nn.Module,
+    stage: Stage,
+    x: Tensor,
+    luminance: Sequence[Tensor],
+    tiles: list[Tile],
+    progress: Callable[[float], None],
 ) -> Tensor:
     """Run one stage over all tiles, once more for every norm's statistics: whole to whole."""
     shared = SharedNorms(tiles[0])
+    runs = count(1)
+    total = len(tiles) * (len(stage.norms) + 1)
     with ExitStack() as hooks:
         hooks.enter_context(add_luminance(decoder, luminance, shared.cut))
         for norm in stage.norms:
@@ -187,6 +197,7 @@ def _run_stage(
             for shared.tile in tiles:
                 with suppress(Gathered):
                     _run_tile(stage, shared.tile.with_margin(x, 1))
+                progress(next(runs) / total)
             shared.known[norm] = shared.gathered
             shared.gathered = Statistics()
         result = x.new_empty(0)
@@ -197,6 +208,7 @@ def _run_stage(
                 size = (x.shape[0], part.shape[1], x.shape[2] * scale, x.shape[3] * scale)
                 result = part.new_empty(size)
             shared.tile.write(result, part)
+            progress(next(runs) / total)
     return result
 
 

@@ -9,6 +9,7 @@ from lcad_nodes.model.phrases import (
     Token,
     as_quoted,
     find_phrases,
+    locate,
     nearest,
     split_phrases,
     trim,
@@ -109,3 +110,18 @@ def test_all_parts_of_a_text_are_found_in_any_order(named: list[str], random: Ra
 @settings(max_examples=30)
 def test_the_nearest_words_come_from_the_text(text: str, phrase: str) -> None:
     assert nearest(phrase, text) in text
+
+
+def test_phrases_are_located_by_their_letters() -> None:
+    text = "A man on a horse, a man; 2 Red  cups (the man's)"
+    phrases = ["a man", "a man on a horse", "red cups", "2", "the man's"]
+    spans = locate(text, phrases)
+    assert [text[a:b] for a, b in spans] == [
+        "a man",
+        "A man on a horse",
+        "Red  cups",
+        "2",
+        "the man's",
+    ]
+    with pytest.raises(PhraseError, match="the nearest there is"):
+        locate(text, ["a red hat"])

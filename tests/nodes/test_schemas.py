@@ -1,8 +1,12 @@
 """The nodes as shared workflow files know them."""
 
+import re
+from pathlib import Path
+
 import pytest
 from comfy_api.latest import io
 
+import lcad_nodes
 from lcad_nodes.nodes import NODES
 
 PUBLIC = {
@@ -72,3 +76,12 @@ def test_everything_is_explained(node_id: str) -> None:
     for entry in schema.inputs:
         if isinstance(entry, io.Autogrow.Input):
             assert entry.template.input.tooltip
+
+
+def test_messages_and_tooltips_name_nodes_as_the_page_does() -> None:
+    sources = Path(lcad_nodes.__file__).parent.rglob("*.py")
+    lines = "".join(source.read_text(encoding="utf-8") for source in sources)
+    joined = re.sub(r'"\n\s*f?"', "", lines)
+    named = set(re.findall(r"'([^'\n]* \(L-CAD\))'", joined))
+    assert len(named) > 5
+    assert named <= {schema.display_name for schema in SCHEMAS.values()}

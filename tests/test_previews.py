@@ -1,0 +1,75 @@
+"""What the page shows while a picture is made, from a real server."""
+
+import io
+import json
+import struct
+from typing import Any
+
+import pytest
+import torch
+from comfyui_server import Server, as_tensor, saved
+from PIL import Image
+from sample_workflows import every_node, one_node
+from torch import Tensor
+
+from lcad_nodes.color.lab import rgb_to_lab
+
+pytestmark = pytest.mark.slow
+PREVIEW = 1
+"""What a binary message begins with that holds a preview."""
+
+
+def previews(server: Server, workflow: dict[str, Any]) -> list[Tensor]:
+    """Run a workflow with previews on, and return the pictures that come before its end."""
+    connection = server.listen()
+    request = {"prompt": workflow, "client_id": server.client}
+    server.request("prompt", request | {"extra_data": {"preview_method": "auto"}})
+    pictures = []
+    while True:
+        message = connection.recv()
+        if isinstance(message, bytes):
+            kind, _format = struct.unpack(">II", message[:8])
+            if kind == PREVIEW:
+                pictures.append(as_tensor(Image.open(io.BytesIO(message[8:]))))
+        elif (event := json.loads(message))["type"].startswith("execution_"):
+            if event["type"] == "execution_success":
+                connection.close()
+                return pictures
+            assert event["type"] in ("execution_start", "execution_cached"), event
+
+
+def test_the_photo_appears_in_color_step_by_step(server: Server, photo: Tensor) -> None:
+    workflow = one_node(checkpoint="lcad-mini.safetensors", text="a red disc", seed=11)
+    shown = previews(server, workflow)
+    assert len(shown) == 3
+    gray = rgb_to_lab(photo)[:, 0].flatten()
+    for picture in shown:
+        assert picture.shape == photo.shape
+        lab = rgb_to_lab(picture)
+        both = torch.stack([lab[:, 0].flatten(), gray])
+        assert torch.corrcoef(both)[0, 1] > 0.97
+        assert lab[:, 1:].norm(dim=1).mean() > 3
+    assert not torch.equal(shown[0], shown[-1])
+
+
+def test_the_hosts_own_sampler_shows_colors_that_fit(server: Server) -> None:
+    """Without the photo's lightness, but in the VAE's colors, as the result is."""
+    workflow = every_node()
+    workflow["load"]["inputs"]["ckpt_name"] = "lcad-mini.safetensors"
+    workflow["sample"]["inputs"]["noise_seed"] = 12
+    (*_, last) = previews(server, workflow)
+    assert last.shape == (1, 3, 8, 16)
+    assert rgb_to_lab(last)[:, 1:].norm(dim=1).mean() > 3
+
+
+def test_there_is_a_heatmap_for_every_phrase(server: Server) -> None:
+    workflow = every_node()
+    inputs = workflow["sample"]["inputs"]
+    prompts = {"positive": ["describe", 0], "negative": ["empty", 0], "luminance": ["encode", 0]}
+    looked_at = {"model": inputs["model"], "instances": ["describe", 1], "seed": 1, "cfg": 3.0}
+    sampled = {"steps": 2, "step": 2, "sampler_name": "euler", "scheduler": "normal"}
+    maps = {"class_type": "LCAD_AttentionMaps", "inputs": prompts | looked_at | sampled}
+    workflow["save"]["inputs"]["images"] = ["maps", 0]
+    event = saved(server.run(workflow | {"maps": maps}))
+    assert len(event["data"]["output"]["images"]) == 2
+    assert server.picture(event).shape == (1, 3, 91 + 32, 135)
