@@ -63,7 +63,7 @@ def test_every_page_gives_the_one_address_of_the_repository(config: PyProjectCon
     mentioned = {
         address
         for page in pages
-        for address in re.findall(rf"[\w./:-]*{owner}/[\w-]+", page.read_text("utf-8"))
+        for address in re.findall(rf'[^\s"(]*?{owner}/[\w-]+', page.read_text("utf-8"))
     }
     assert mentioned == {
         f"https://{host}/{owner}/{name}" for host in ("github.com", "raw.githubusercontent.com")
