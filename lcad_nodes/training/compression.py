@@ -107,7 +107,9 @@ class Compression(nn.Module):
     def _adversarial(
         self, image: Tensor, decoded: Tensor, reconstruction: Tensor, step: int, figures: Figures
     ) -> Tensor:
+        names = ("generator", "discriminator", "adaptive_weight")
         if step < self.config.adversarial_start:
+            figures |= dict.fromkeys(names, torch.zeros_like(reconstruction))
             # Of no effect, but processes that train together wait for every gradient.
             return 0 * sum((p.sum() for p in self.discriminator.parameters()), torch.zeros(()))
         figures["generator"] = -self.discriminator.judge(decoded).mean()

@@ -117,10 +117,12 @@ def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -
     small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=0.5)
     stage = Compression(replace(small, adversarial_start=5), NOTHING)
     before, figures = stage(batch, 4)
-    assert "generator" not in figures
+    assert figures["generator"] == figures["discriminator"] == 0
+    columns = list(figures)
     before.backward()
     assert not any(p.grad.any() for p in stage.discriminator.parameters() if p.grad is not None)
     loss, figures = stage(batch, 5)
+    assert list(figures) == columns  # of a table
     generator = 0.5 * figures["adaptive_weight"] * figures["generator"]
     assert loss.item() == pytest.approx(
         (before + generator + figures["discriminator"]).item(), rel=1e-4
