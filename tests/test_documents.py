@@ -1,0 +1,54 @@
+"""What the README and the pages beside it promise is there."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lcad_nodes.nodes import NODES
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+README = ROOT / "README.md"
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that GitHub gives a page's headings."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
+def broken_links(page: Path) -> Iterator[str]:
+    """Links and pictures of a page that lead nowhere in this repository."""
+    text = page.read_text("utf-8")
+    for link in re.findall(r'\]\(([^)\s]+)\)|src="([^"]+)"', text):
+        target = link[0] or link[1]
+        if re.match(r"[a-z]+:", target):
+            continue
+        path, _, anchor = target.partition("#")
+        file = page.parent / path if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            yield target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    assert list(broken_links(page)) == []
+
+
+def test_a_broken_link_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text('# One\n[a](#one) [b](#two) [c](gone.md) <img src="gone.jpg"> [d](page.md#one)')
+    assert list(broken_links(page)) == ["#two", "gone.md", "gone.jpg"]
+
+
+def test_the_readme_lists_every_node() -> None:
+    listed = re.findall(r"^\| \*([^*]+)\* \| `(\w+)` \| \S", README.read_text("utf-8"), re.M)
+    schemas = [node.GET_SCHEMA() for node in NODES]
+    assert sorted(listed) == sorted((s.display_name, s.node_id) for s in schemas)
+
+
+def test_the_readme_shows_every_workflow() -> None:
+    listed = re.findall(r"\| \[`(\w+)`\]\(workflows/\1\.json\) \| \S", README.read_text("utf-8"))
+    assert sorted(listed) == sorted(file.stem for file in ROOT.glob("workflows/*.json"))
