@@ -17,7 +17,7 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 PICTURES = Path(__file__).parent / "pictures"
-EXAMPLES = Path(__file__).parent.parent / "examples"
+EXAMPLES = Path(__file__).parent.parent / "photos"
 COMFYUI = Path(os.environ.get("COMFYUI_DIR", Path(__file__).parent.parent / ".comfyui"))
 
 

@@ -9,7 +9,7 @@ import pytest
 from lcad_nodes.nodes import NODES
 
 ROOT = Path(__file__).parent.parent
-PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("examples/*.md")]
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("photos/*.md")]
 README = ROOT / "README.md"
 
 

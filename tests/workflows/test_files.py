@@ -45,7 +45,7 @@ def test_its_note_names_the_files_that_it_loads(file: Path) -> None:
     for node in nodes(file):
         if node["type"] in ("LoadImage", "LoadVideo"):
             name = node["widgets_values"][0]
-            assert (ROOT / "examples" / name).exists(), name
+            assert (ROOT / "photos" / name).exists(), name
             assert name in text or "`tea` pictures" in text, name
         elif "Loader" in node["type"]:
             assert node["widgets_values"][0] in text
