@@ -49,6 +49,9 @@ def page(server: Server) -> Iterator[ComfyPage]:
     write_controlnet(base / "models" / "controlnet" / CONTROL)
     with browse(server) as page:
         page.start(server.address, template="words", source=PACK)
+        page.page.wait_for_function(
+            "() => window.app.rootGraph.nodes.some(node => node.type === 'LCAD_Colorize')"
+        )
         yield page
 
 
@@ -124,6 +127,7 @@ def test_it_opens_without_an_error(opened: Opened) -> None:
 
 
 def test_the_file_is_what_the_page_saves(opened: Opened) -> None:
+    assert opened.saved["id"] == read(opened.name)["id"]
     if RENEW:
         text = json.dumps(opened.saved, indent=1, ensure_ascii=False)
         (FOLDER / f"{opened.name}.json").write_text(text + "\n", encoding="utf-8")
