@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from .sheet import Row, first_batch
 from .start import passes_block_means, start_silent, start_with_block_means
 
 NOTHING = CheckpointParts({}, {}, {}, {})
+LAST_OUTPUT = "zero_conv_mid2"
+"""The luminance encoder's output that the UNet reads."""
 DISCRIMINATOR_BETAS = (0.5, 0.9)
 """Adam's, as VQGAN has them."""
 
@@ -55,8 +57,10 @@ class Compression(nn.Module):
         super().__init__()
         self.config, self.start = config, start
         self.vae, self.encoder = _networks(config, start)
-        if config.train == "published":
+        if config.train != "all":
             self.vae.requires_grad_(False)
+        if config.train == "decoder":
+            _free_decoder(self.vae, self.encoder)
         if config.lpips_backbone != "none":
             self.lpips = load_lpips(Path(config.lpips_backbone))
         if config.adversarial_weight:
@@ -98,8 +102,10 @@ class Compression(nn.Module):
     def _decode(self, image: Tensor, rgb: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:
         features = self.encoder(network_input(lightness(rgb)))
         posterior = self.vae.encode(image).latent_dist  # pyright: ignore
-        _, noise = draws(numbers, posterior.mean.shape, self.config.data.seed)
-        code = posterior.mean + posterior.std * noise.to(posterior.mean)
+        uniform, noise = draws(numbers, posterior.mean.shape, self.config.data.seed)
+        level = self.config.latent_noise / SCALE_FACTOR * uniform[:, None, None, None]
+        spread = posterior.std + level.to(posterior.std)
+        code = posterior.mean + spread * noise.to(posterior.mean)
         with add_luminance(self.vae.decoder, features), self.last_layer.watched():
             decoded = self.vae.decode(code).sample  # pyright: ignore
         return decoded.float(), posterior.kl().mean() / posterior.mean[0].numel()
@@ -155,6 +161,16 @@ def _networks(
     return vae, encoder
 
 
+def _free_decoder(vae: AutoencoderKL, encoder: LuminanceEncoder) -> None:
+    """Train the decoder and what luminance adds to it; latents and luminance[9] stay."""
+    for network in (vae.decoder, vae.post_quant_conv):
+        network.requires_grad_(True)  # pyright: ignore
+    encoder.requires_grad_(False)
+    for name, layer in encoder.named_modules():
+        if "zero_conv" in name and name != LAST_OUTPUT:
+            layer.requires_grad_(True)
+
+
 @torch.no_grad()
 def standardize_latents(vae: AutoencoderKL, pictures: Iterator[Batch], count: int) -> None:
     """Give the scaled latents zero mean and unit variance, channel by channel, exactly.
@@ -204,7 +220,8 @@ def train(config: CompressionConfig) -> Path:
     stage = Compression(config, start)
     fit = Fit(stage, config.fit, "compression", config.data.size)
     pictures = partial(batches, config.data, config.fit.batch, fit.accelerator)
-    path = fit.run(pictures, lambda: stage.samples(first_batch(config.data, fit.accelerator)))
+    shown = cache(partial(first_batch, config.data, fit.accelerator))
+    path = fit.run(pictures, lambda: stage.samples(shown()))
     if fit.accelerator.is_main_process and not config.start:
         standardize_checkpoint(path, config, fit.accelerator)
     return path

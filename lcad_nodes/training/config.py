@@ -117,7 +117,10 @@ class CompressionConfig:
     Attributes:
         start: checkpoint whose autoencoder gets the luminance encoder; empty: from nothing. Its
             UNet and text encoder go on into what is written, for stage 2.
-        train: `published`: the luminance encoder alone; `all`: the autoencoder with it.
+        train: `published`: the luminance encoder alone; `all`: the autoencoder with it; `decoder`:
+            the decoder and what luminance adds to it, for a UNet that keeps its latents.
+        latent_noise: standard deviation, in scaled latents, of the most noise that is added to
+            them: a decoder that knows some is steadier on what samplers leave. 0: as published.
         vae: widths of an autoencoder that starts from nothing. Those of the luminance encoder are
             always the autoencoder's.
         artifact_weight: factor of the artifact-weighted reconstruction.
@@ -137,7 +140,8 @@ class CompressionConfig:
     data: DataConfig
     fit: FitConfig
     start: str = ""
-    train: Literal["all", "published"] = "all"
+    train: Literal["all", "published", "decoder"] = "all"
+    latent_noise: float = 0.0
     vae: VAEConfig = field(default_factory=VAEConfig)
     artifact_weight: float = 1.0
     artifact_window: int = 7
@@ -151,8 +155,9 @@ class CompressionConfig:
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
-        if self.train == "published" and not self.start:
-            raise ConfigError("train = 'published' needs a start: an autoencoder to freeze")
+        if self.train != "all" and not self.start:
+            raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
+        _check(self, ("latent_noise",), 0)
         if self.artifact_window < 3 or self.artifact_window % 2 == 0:
             raise ConfigError(
                 f"artifact_window: expected an odd number, not {self.artifact_window}"

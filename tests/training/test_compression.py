@@ -112,6 +112,27 @@ def test_only_the_luminance_encoder_trains_beside_a_pretrained_autoencoder(
     assert set(after) - set(before) == {n for n in after if "g_encoder" in n}
 
 
+def test_a_decoder_trains_alone_and_leaves_the_unet_what_it_reads(
+    config: CompressionConfig, golden: Golden
+) -> None:
+    start = split(load_file(golden.checkpoint))
+    alone = replace(config, start="lcad", train="decoder", latent_noise=0.3)
+    before, after = join(start), _steps(alone, start, 3)
+    changed = {name for name in after if not torch.equal(after[name], before[name])}
+    assert all("g_encoder" in name for name in set(before) - set(after))  # used by none
+    assert all(".decoder." in n or "post_quant_conv" in n or "zero_conv" in n for n in changed)
+    assert not any("zero_conv_mid2" in name for name in changed)
+    assert {name for name in before if ".decoder." in name and "norm" not in name} <= changed
+
+
+def test_noise_on_the_latents_is_something_to_be_taken_off(config: CompressionConfig) -> None:
+    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    stage = Compression(config, NOTHING)
+    clean = stage(batch, 0)[1]["psnr"]
+    stage.config = replace(config, latent_noise=5.0)
+    assert stage(batch, 0)[1]["psnr"] < clean - 1
+
+
 def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
     small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=0.5)
