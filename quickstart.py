@@ -1,5 +1,8 @@
 """From a fresh clone to a working environment, with nothing but Python 3.10 or newer.
 
+python quickstart.py demo     colorizes the example photos, and shows a sheet of them
+python quickstart.py colorize PHOTO "a red car"    colorizes a photo, or a folder of them
+python quickstart.py serve    opens ComfyUI in the browser, with the starter workflow
 python quickstart.py setup    makes .venv/ and .comfyui/; run again, it does nothing
 python quickstart.py test     the same with the test tools and, in .comfyui-oldest/, the oldest
                               ComfyUI that is supported; then every check of the project
@@ -17,6 +20,7 @@ import logging
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -31,6 +35,11 @@ logger = logging.getLogger("quickstart")
 ROOT = Path(__file__).resolve().parent
 PYTHONS = ((3, 10), (3, 14))  # the first and the last that TORCH has builds for
 TORCH = ("torch==2.11.0", "torchvision==0.26.0", "torchaudio==2.11.0")
+CLIENT = {
+    "demo": "setup, then the example photos in color",
+    "colorize": "setup, then a photo or a folder of them in color",
+    "serve": "setup, then ComfyUI in the browser",
+}
 RECORD = ".quickstart"  # in each folder made here: what of it is finished
 
 
@@ -308,19 +317,46 @@ def setup(comfyui: Path | None, *, tests: bool) -> tuple[Path, Path]:
     return environment.python, comfyui or ROOT / ".comfyui"
 
 
-def setup_command(comfyui: Path | None, _: Sequence[str]) -> None:
+def setup_command(comfyui: Path | None, _: Sequence[str]) -> int:
     """`setup`: everything that ComfyUI with this pack needs to run."""
     python, folder = setup(comfyui, tests=False)
     logger.info("Ready: ComfyUI in %s, its Python is %s", folder, python)
+    return 0
 
 
-def test_command(comfyui: Path | None, pytest_arguments: Sequence[str]) -> None:
+def client_command(name: str, comfyui: Path | None, arguments: Sequence[str]) -> int:
+    """`demo`, `colorize`, `serve`: setup, then what `lcad_nodes.client` does under that name."""
+    from lcad_nodes.client.arguments import parse
+
+    parse([name, *arguments])  # what is wrong is told before minutes of setup
+    python, folder = setup(comfyui, tests=False)
+    command = [str(python), "-m", "lcad_nodes.client", name, "--comfyui", str(folder), *arguments]
+    logger.info("$ %s", shlex.join(command))
+    return run_to_its_end(command, {**os.environ, "PYTHONPATH": str(ROOT)})
+
+
+def run_to_its_end(command: Sequence[str], environment: dict[str, str]) -> int:
+    """Runs a command in the user's folder, and waits for it even after Ctrl-C, which it gets too.
+
+    Returns its exit status.
+    """
+    with subprocess.Popen(command, env=environment) as process:
+        signal.signal(signal.SIGTERM, lambda *_: process.terminate())
+        while True:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                continue
+
+
+def test_command(comfyui: Path | None, pytest_arguments: Sequence[str]) -> int:
     """`test`: setup, then every check; `pytest_arguments` go to pytest as they are."""
     python, folder = setup(comfyui, tests=True)
     run([python, "-m", "ruff", "check"])
     run([python, "-m", "ruff", "format", "--check"])
     run([python, "-m", "pyright", "--pythonpath", python], PYTHONPATH=folder)
     run([python, "-m", "pytest", *pytest_arguments], COMFYUI_DIR=folder)
+    return 0
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -343,8 +379,12 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     made.set_defaults(command=setup_command)
     made = commands.add_parser("test", help="setup, then every check", **options)
     made.set_defaults(command=test_command)
+    for name, says in CLIENT.items():
+        # Its options, --help among them, are the client's own.
+        made = commands.add_parser(name, help=says, add_help=False, **options)
+        made.set_defaults(command=partial(client_command, name))
     known, rest = parser.parse_known_args(arguments)
-    if rest and known.command is not test_command:
+    if rest and known.command is setup_command:
         parser.error(f"unrecognized arguments: {shlex.join(rest)}")
     return known, rest
 
@@ -364,14 +404,14 @@ def main(arguments: Sequence[str]) -> int:
     try:
         require_python(sys.version_info[:2])
         known, rest = parse(arguments)
-        known.command(known.comfyui, rest)
+        status = known.command(known.comfyui, rest)
     except QuickstartError as error:
         logger.error("\n%s", error)
         return 1
     except KeyboardInterrupt:
         logger.error("\nStopped. Run it again to go on.")
         return 130
-    return 0
+    return status
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""What `quickstart.py` runs: photo files, and the ComfyUI server that colorizes them."""

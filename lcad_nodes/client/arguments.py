@@ -1,0 +1,108 @@
+"""The command line. Standard library alone: it is checked before anything is set up."""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from .workflow import Settings
+
+DEFAULTS = Settings()
+
+
+def parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Read `demo`, `colorize` or `serve` with their options. Exits where they are wrong."""
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument(
+        "--comfyui",
+        metavar="DIR",
+        type=lambda name: Path(name).resolve(),
+        help="the ComfyUI to use, which is only read (default: COMFYUI_DIR, else .comfyui/)",
+    )
+    shared.add_argument("--cpu", action="store_true", help="do not use a GPU")
+    parser = argparse.ArgumentParser(prog=Path(sys.argv[0]).name)
+    commands = parser.add_subparsers(dest="name", required=True)
+    commands.add_parser("demo", parents=[shared], help="colorize the example photos")
+    serve = commands.add_parser("serve", parents=[shared], help="open ComfyUI in the browser")
+    serve.add_argument("--port", type=int, default=8188, help="default: %(default)s")
+    _add_colorize(commands.add_parser("colorize", parents=[shared], help="colorize photos"))
+    known = parser.parse_args(arguments)
+    if known.name == "colorize" and (problem := _problem(known)):
+        parser.error(problem)
+    return known
+
+
+def _add_colorize(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Colorizes a photo, or every photo of a folder. A table for a folder is a CSV file with "
+        "the columns file, text and, if wanted, out; what is finished is not made again."
+    )
+    parser.add_argument("photo", type=Path, metavar="PHOTO", help="a photo, or a folder of them")
+    parser.add_argument(
+        "text",
+        nargs="?",
+        default="",
+        metavar="WORDS",
+        help="what has which color; for a folder, a table.csv too (default: the model chooses)",
+    )
+    parser.add_argument("--phrase", action="append", default=[], help="words that have a mask")
+    parser.add_argument(
+        "--mask",
+        action="append",
+        type=Path,
+        default=[],
+        help="a picture of the photo's size, white where the phrase's object is",
+    )
+    parser.add_argument(
+        "-o",
+        dest="out",
+        type=Path,
+        help="the file, or for a folder the folder, to write (default: PHOTO.color.SUFFIX)",
+    )
+    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="other colors")
+    parser.add_argument("--steps", type=int, default=DEFAULTS.steps, help="default: %(default)s")
+    parser.add_argument("--cfg", type=float, default=DEFAULTS.cfg, help="default: %(default)s")
+    parser.add_argument(
+        "--resolution",
+        type=int,
+        default=DEFAULTS.resolution,
+        help="shorter side in pixels that colors are made at (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--checkpoint", type=Path, help=f"a model file (default: {DEFAULTS.checkpoint})"
+    )
+
+
+def _problem(known: argparse.Namespace) -> str | None:
+    """What is wrong with the words of `colorize`, if anything."""
+    for path in (known.photo, *known.mask, *filter(None, [known.checkpoint])):
+        if not path.exists():
+            return f"there is no file {path}"
+    if known.photo.is_dir():
+        if known.mask or known.phrase:
+            return "--phrase and --mask are for a single photo, and PHOTO is a folder"
+        if known.text.lower().endswith(".csv") and not Path(known.text).is_file():
+            return f"there is no table {known.text}"
+        return None
+    if known.out and known.out.resolve() == known.photo.resolve():
+        return f"-o {known.out} would overwrite the photo: give it another name"
+    if known.mask and not known.phrase:
+        known.phrase = [part.strip() for part in known.text.split(",") if part.strip()]
+    if len(known.phrase) != len(known.mask):
+        return (
+            f"{len(known.phrase)} phrase(s) and {len(known.mask)} mask(s): give one --mask for "
+            "each --phrase, in the same order"
+        )
+    missing = [phrase for phrase in known.phrase if not is_said(phrase, known.text)]
+    return f"the phrase {missing[0]!r} is not in the text {known.text!r}" if missing else None
+
+
+def is_said(phrase: str, text: str) -> bool:
+    """Whether a text holds a phrase's words in a row; prompt weights and case do not count."""
+    wanted, words = (" ".join(_words(part)) for part in (phrase, text))
+    return bool(wanted) and f" {wanted} " in f" {words} "
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"\w+", re.sub(r":[0-9.]+\)", ")", text).lower())

@@ -1,0 +1,114 @@
+"""Which photos are to be colorized, with which words, and where the results go."""
+
+import csv
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from .photos import READABLE, WRITABLE, made_from
+from .workflow import Settings
+
+MARK = ".color"
+
+
+class TableError(ValueError):
+    """A table of descriptions cannot be used; the message names the line and what is wrong."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo, its description, and the file to write."""
+
+    photo: Path
+    text: str
+    out: Path
+
+    def made_from(self, settings: Settings) -> str:
+        """What the result is made from, as one line that is kept in it."""
+        said = {"words": self.text, **asdict(settings)}
+        return f"lcad-nodes {json.dumps(said, sort_keys=True)}"
+
+    def is_finished(self, settings: Settings) -> bool:
+        """Whether its result is there: of these words and settings, or somebody else's file."""
+        return self.out.exists() and made_from(self.out) in (None, self.made_from(settings))
+
+
+def default_out(photo: Path) -> Path:
+    """`portrait.tif` is colorized as `portrait.color.tif`; what cannot be written becomes PNG."""
+    suffix = photo.suffix if photo.suffix.lower() in WRITABLE else ".png"
+    return photo.with_name(f"{photo.stem}{MARK}{suffix}")
+
+
+def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
+    """Every photo of a folder, in the order of their names, with the same words."""
+    photos = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in READABLE
+        and not path.stem.endswith(MARK)
+        and not path.name.startswith(".")
+    )
+    if not photos:
+        raise TableError(f"There is no photo in {folder}.")
+    return _checked([Job(path, text, (out or folder) / default_out(path).name) for path in photos])
+
+
+def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
+    """The photos of a table with the columns file, text and, if wanted, out.
+
+    Raises:
+        TableError: if a column or a file's name is missing, or results overwrite something.
+    """
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise TableError(f"{table.name} is not UTF-8: save it as 'CSV UTF-8'.") from error
+    jobs = list(_rows(table.name, text, folder, out or folder))
+    if not jobs:
+        raise TableError(f"{table.name} names no photo.")
+    return _checked(jobs)
+
+
+def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
+    reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
+    if missing := {"file", "text"} - set(reader.fieldnames):
+        raise TableError(
+            f"{name} has no column {' and no column '.join(sorted(missing))}: its first line must "
+            "be file,text or file,text,out."
+        )
+    for row in reader:
+        file, words, target = ((row.get(key) or "").strip() for key in ("file", "text", "out"))
+        if row.get(None):  # type: ignore[call-overload]
+            raise TableError(
+                f"{name}, line {reader.line_num}: more columns than the first line has. Put "
+                "quotes around a text with commas."
+            )
+        if not file and not words:
+            continue
+        if not file:
+            raise TableError(f"{name}, line {reader.line_num}: there is no file.")
+        photo = folder / file
+        yield Job(photo, words, out / (target or default_out(photo).name))
+
+
+def _checked(jobs: list[Job]) -> list[Job]:
+    """Raises TableError if two results, or a result and a photo, are the same file."""
+    photos = {job.photo.resolve() for job in jobs}
+    seen: dict[Path, Job] = {}
+    for job in jobs:
+        if job.out.suffix.lower() not in WRITABLE:
+            raise TableError(f"{job.out.name}: a result is one of {', '.join(sorted(WRITABLE))}.")
+        place = job.out.resolve()
+        if place in photos:
+            raise TableError(f"{job.out} would overwrite a photo: give the result another name.")
+        if place in seen:
+            raise TableError(
+                f"{job.photo.name} and {seen[place].photo.name} are both to be written to "
+                f"{job.out}: give one of them another out."
+            )
+        seen[place] = job
+    return jobs

@@ -1,0 +1,230 @@
+"""Photo files: read as upright 8-bit sRGB, and written with what the original told about itself."""
+
+import io
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+
+logger = logging.getLogger(__name__)
+
+WRITABLE = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+READABLE = WRITABLE | {".bmp", ".gif", ".jp2", ".pgm", ".ppm", ".tga"}
+WITH_ALPHA = {".png", ".tif", ".tiff", ".webp"}
+SRGB = 1  # of the tag ColorSpace
+# Tags that say how a TIFF file is laid out or how its pixels are stored: not true of another file.
+STRUCTURE = {
+    *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281),
+    *(284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325),
+    *(330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 519, 520, 521),
+    *(529, 530, 531, 532, 700, 34675),
+}
+
+
+class PhotoError(ValueError):
+    """A file cannot be read as a photo, or not be written; the message names it and says why."""
+
+
+@dataclass(frozen=True, eq=False)
+class Photo:
+    """A photo, upright.
+
+    Attributes:
+        picture: RGB, eight bits, in sRGB; what was see-through is on white.
+        alpha: how opaque it is, or None where it is opaque everywhere.
+        exif: its EXIF data, without a rotation.
+        dpi: its resolution, or None.
+        xmp: its XMP packet, or None.
+    """
+
+    picture: Image.Image
+    alpha: Image.Image | None
+    exif: Image.Exif
+    dpi: tuple[float, float] | None
+    xmp: bytes | None
+
+
+def read(path: Path) -> Photo:
+    """Read a photo of any kind.
+
+    Raises:
+        PhotoError: if there is no such file, or it is not a picture, or broken.
+    """
+    with _open(path) as image:
+        try:
+            image.load()
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+            raise PhotoError(f"{path.name} is broken or cut off: {error}") from error
+        if getattr(image, "n_frames", 1) > 1:
+            logger.warning("%s has %d pages: the first is taken", path.name, image.n_frames)
+        exif = image.getexif()
+        turned = exif.get(ExifTags.Base.Orientation, 1) >= 5
+        upright = _upright(_in_eight_bits(image, path), exif.get(ExifTags.Base.Orientation, 1))
+        dpi = image.info.get("dpi")
+        xmp = image.info.get("xmp")
+    rgb, alpha = _in_srgb(upright, image.info.get("icc_profile"), path)
+    for tag in STRUCTURE | {ExifTags.Base.Orientation}:
+        exif.pop(tag, None)
+    if dpi is not None:
+        dpi = (float(dpi[0]), float(dpi[1]))
+    return Photo(
+        picture=rgb,
+        alpha=alpha,
+        exif=exif,
+        dpi=(dpi[1], dpi[0]) if dpi and turned else dpi,
+        xmp=_without_orientation(xmp),
+    )
+
+
+def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
+    """Read a mask: white where the object is; of a picture with transparency, what is opaque.
+
+    Args:
+        path: the file.
+        size: width and height of the photo.
+
+    Raises:
+        PhotoError: if it is not a picture, not of the photo's size, or empty.
+    """
+    photo = read(path)
+    mask = photo.picture.convert("L") if photo.alpha is None else photo.alpha
+    if mask.size != size:
+        raise PhotoError(
+            "The mask {} is {} x {} pixels and the photo {} x {}: they must be of the same "
+            "size.".format(path.name, *mask.size, *size)
+        )
+    if mask.getbbox() is None:
+        raise PhotoError(f"The mask {path.name} is black everywhere: paint its object white.")
+    return mask
+
+
+def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None:
+    """Write a colorized photo, whole or not at all, in the format that its name asks for.
+
+    Args:
+        picture: RGB, of the photo's size.
+        photo: where metadata and transparency come from.
+        out: the file; one that is there is replaced.
+        made_from: goes into the EXIF tag ImageHistory.
+
+    Raises:
+        PhotoError: if it cannot be written.
+    """
+    suffix = out.suffix.lower()
+    if photo.alpha is not None and suffix in WITH_ALPHA:
+        picture = picture.copy()
+        picture.putalpha(photo.alpha)
+    exif = photo.exif
+    exif[ExifTags.Base.ImageHistory] = made_from
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    options: dict[str, Any] = {"exif": exif, "icc_profile": profile, **_format(suffix)}
+    if photo.dpi and suffix != ".webp":
+        options["dpi"] = photo.dpi
+    if photo.xmp and suffix in {".jpg", ".jpeg", ".webp"}:
+        options["xmp"] = photo.xmp
+    part = out.with_name(f".{out.stem}.part{out.suffix}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        picture.save(part, **options)
+        os.replace(part, out)  # noqa: PTH105
+    except (OSError, ValueError) as error:
+        raise PhotoError(f"{out} cannot be written: {error}") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def made_from(path: Path) -> str | None:
+    """What `write` was told that a file was made from; None if it did not write it."""
+    try:
+        with Image.open(path) as image:
+            return image.getexif().get(ExifTags.Base.ImageHistory)
+    except OSError:
+        return None
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except FileNotFoundError as error:
+        raise PhotoError(f"There is no file {path}.") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path.name} is not a picture that can be read.") from error
+    except (OSError, Image.DecompressionBombError) as error:
+        raise PhotoError(f"{path.name} cannot be read: {error}") from error
+
+
+def _format(suffix: str) -> dict[str, Any]:
+    if suffix in {".jpg", ".jpeg"}:
+        return {"quality": 95, "subsampling": 0}
+    if suffix in {".tif", ".tiff"}:
+        return {"compression": "tiff_adobe_deflate"}
+    return {"quality": 95} if suffix == ".webp" else {"compress_level": 6}
+
+
+def _in_eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    """Scale what has more than eight bits a channel; a scan's white stays white."""
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise PhotoError(f"{path.name} holds numbers outside of 0 to 1: save it with 16 bits.")
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    if not image.mode.startswith("I"):
+        return image
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))
+    white = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
+    share = np.asarray(image).astype(np.float64) / white
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # Pillow leaves these negative
+        share = 1 - share
+    return Image.fromarray((share.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    turned = image.copy()
+    turned.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(turned)
+
+
+def _in_srgb(
+    image: Image.Image, profile: bytes | None, path: Path
+) -> tuple[Image.Image, Image.Image | None]:
+    """Convert to sRGB, on white; and what is see-through, if anything."""
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode == "LA" else "RGBA")
+        alpha = image.getchannel("A")
+        image = image.convert(image.mode[:-1])
+    elif image.mode not in {"L", "RGB", "CMYK"}:
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    rgb = _through_profile(image, profile, path) if profile else image.convert("RGB")
+    if alpha is None or alpha.getextrema() == (255, 255):
+        return rgb, None
+    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha
+
+
+def _through_profile(image: Image.Image, profile: bytes, path: Path) -> Image.Image:
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        converted = ImageCms.profileToProfile(
+            image, own, ImageCms.createProfile("sRGB"), outputMode="RGB"
+        )
+    except (ImageCms.PyCMSError, OSError) as error:
+        logger.warning("%s: its color profile does not fit it and is left out: %s", path, error)
+        return image.convert("RGB")
+    return converted or image  # None is of conversions in place alone
+
+
+def _without_orientation(xmp: bytes | str | None) -> bytes | None:
+    """An XMP packet that does not turn an upright picture once more."""
+    if xmp is None:
+        return None
+    packet = xmp.encode() if isinstance(xmp, str) else xmp
+    for turn in b"2345678":
+        packet = packet.replace(b'tiff:Orientation="%c"' % turn, b'tiff:Orientation="1"')
+        packet = packet.replace(b"<tiff:Orientation>%c<" % turn, b"<tiff:Orientation>1<")
+    return packet

@@ -1,0 +1,44 @@
+"""ComfyUI in the browser, with the pack and its starter workflow."""
+
+import logging
+import shutil
+from pathlib import Path
+
+from .demo import show
+from .server import PACK, ROOT, ServerError, has_gpu, is_taken, lay_out, run_server
+
+STARTER = "words"
+
+logger = logging.getLogger(__name__)
+
+
+def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
+    """Run ComfyUI until Ctrl-C.
+
+    Args:
+        comfyui: ComfyUI's folder, which is only read; its models are offered.
+        base: where workflows, inputs and results are kept.
+        port: where it listens.
+        cpu: without a GPU even where there is one.
+
+    Raises:
+        ServerError: if the port is taken, or the server does not start or stops by itself.
+    """
+    if is_taken(port):
+        raise ServerError(f"Port {port} is taken: choose another with --port.")
+    lay_out(base)
+    for picture in (ROOT / "photos").iterdir():
+        if picture.suffix != ".md" and not (base / "input" / picture.name).exists():
+            shutil.copy(picture, base / "input")
+    models = comfyui / "models"
+    options = ["--models-directory", models] if models.is_dir() else []
+    cpu = cpu or not has_gpu()
+    logger.info("Starting ComfyUI; your workflows and results are kept in %s", base)
+    with run_server(comfyui, base, port=port, cpu=cpu, options=options) as server:
+        page = f"http://{server.address}/?template={STARTER}&source={PACK}"
+        logger.info(
+            "\nComfyUI is at %s\nMore workflows: Browse Templates, %s. Ctrl-C ends it.", page, PACK
+        )
+        show(page)
+        server.process.wait()
+    raise ServerError("ComfyUI has stopped by itself; what it said is above.")

@@ -1,0 +1,224 @@
+"""A ComfyUI server of one's own, with the pack in it, for as long as it is needed."""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import aiohttp
+
+from .workflow import Workflow
+
+ROOT = Path(__file__).resolve().parents[2]
+PACK = "lcad-nodes"
+TETHER = Path(__file__).with_name("tethered.py")
+START_SECONDS = 600
+END_SECONDS = 15
+ENDS = {"execution_success", "execution_error", "execution_interrupted"}
+
+logger = logging.getLogger(__name__)
+
+
+class ServerError(RuntimeError):
+    """The server did not start, or is gone; the message has the end of its log."""
+
+
+class WorkflowError(RuntimeError):
+    """The server refused a workflow or failed at it; the message is the server's."""
+
+
+class Server:
+    """A running ComfyUI: its address, its folders and what it has said."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, base: Path) -> None:
+        self.process = process
+        self.address = f"127.0.0.1:{port}"
+        self.base = base
+
+    def is_up(self) -> bool:
+        """Whether it answers."""
+        try:
+            with urllib.request.urlopen(f"http://{self.address}/system_stats", timeout=30):
+                return True
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+
+    def gone(self) -> ServerError:
+        """What to raise when it does not answer any more."""
+        log = self.base / "server.log"
+        said = log.read_text(encoding="utf-8", errors="replace")[-3000:] if log.exists() else ""
+        return ServerError(f"ComfyUI has stopped. Its last words:\n{said}")
+
+    def events(self, workflow: Workflow) -> Iterator[dict[str, Any]]:
+        """Run a workflow, and give each of its events until it has ended well.
+
+        Raises:
+            WorkflowError: if the server refuses it or fails at it.
+            ServerError: if the server is gone.
+        """
+        loop = asyncio.new_event_loop()
+        listening = _listen(self.address, workflow)
+        try:
+            while True:
+                yield loop.run_until_complete(anext(listening))
+        except StopAsyncIteration:
+            return
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise self.gone() from error
+        finally:
+            loop.run_until_complete(listening.aclose())
+            loop.close()
+
+
+async def _listen(address: str, workflow: Workflow) -> Any:
+    client = uuid.uuid4().hex
+    async with (
+        aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout()) as session,
+        session.ws_connect("/ws", params={"clientId": client}, max_msg_size=0) as connection,
+    ):
+        content = {"prompt": workflow, "client_id": client}
+        async with session.post("/prompt", json=content) as answer:
+            if answer.status != 200:
+                raise WorkflowError(_refusal(await answer.text()))
+            prompt = (await answer.json())["prompt_id"]
+        async for message in connection:
+            if message.type != aiohttp.WSMsgType.TEXT:
+                continue  # a preview picture
+            event = json.loads(message.data)
+            if event["data"].get("prompt_id") != prompt:
+                continue
+            yield event
+            if event["type"] in ENDS:
+                _require_success(event)
+                return
+        raise ConnectionError("the server hung up")
+
+
+def _require_success(event: dict[str, Any]) -> None:
+    if event["type"] == "execution_error":
+        raise WorkflowError(event["data"]["exception_message"].strip())
+    if event["type"] == "execution_interrupted":
+        raise WorkflowError("somebody cancelled it")
+
+
+def _refusal(answer: str) -> str:
+    """The readable part of the answer to a workflow that cannot run."""
+    try:
+        nodes = json.loads(answer)["node_errors"].values()
+        return "; ".join(e["details"] or e["message"] for node in nodes for e in node["errors"])
+    except (ValueError, KeyError, AttributeError):
+        return answer
+
+
+def free_port() -> int:
+    """A port that nothing listens at."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def is_taken(port: int) -> bool:
+    """Whether something listens at a port of this machine already."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def has_gpu() -> bool:
+    """Whether PyTorch sees a GPU; asked in a process of its own, since it takes its memory."""
+    seen = "torch.cuda.is_available(), torch.backends.mps.is_available(), torch.xpu.is_available()"
+    command = [sys.executable, "-c", f"import sys, torch; sys.exit(not any(({seen})))"]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def lay_out(base: Path) -> None:
+    """Make the server's own folder, with the pack linked into its custom nodes."""
+    for folder in ("custom_nodes", "user", "input", "output", "models/checkpoints"):
+        (base / folder).mkdir(parents=True, exist_ok=True)
+    link = base / "custom_nodes" / PACK
+    if link.exists():
+        return
+    if sys.platform == "win32":  # a junction, since links need rights that users lack
+        command = ["cmd", "/c", "mklink", "/J", str(link), str(ROOT)]
+        subprocess.run(command, check=True, capture_output=True)
+    else:
+        link.unlink(missing_ok=True)  # of a project that was moved
+        link.symlink_to(ROOT, target_is_directory=True)
+
+
+@contextmanager
+def run_server(
+    comfyui: Path,
+    base: Path,
+    *,
+    port: int,
+    cpu: bool,
+    options: Sequence[str | Path] = (),
+    log: IO[bytes] | None = None,
+) -> Iterator[Server]:
+    """Run a server for as long as the context lasts. It dies with this process at the latest.
+
+    Args:
+        comfyui: ComfyUI's folder, which is only read.
+        base: the server's own folder, as `lay_out` makes it.
+        port: where it listens, on this machine alone.
+        cpu: without a GPU.
+        options: more of ComfyUI's own options.
+        log: where it writes what it says; None: to the terminal.
+
+    Raises:
+        ServerError: if it does not start.
+    """
+    database = f"sqlite:///{base / 'user' / 'comfyui.db'}"
+    arguments: list[str | Path] = ["--base-directory", base, "--database-url", database]
+    arguments += ["--listen", "127.0.0.1", "--port", str(port), "--disable-auto-launch", *options]
+    if cpu:
+        arguments.append("--cpu")
+    process = subprocess.Popen(
+        [sys.executable, TETHER, "main.py", *arguments],
+        cwd=comfyui,
+        stdin=subprocess.PIPE,
+        stdout=log,
+        stderr=log,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+        # Ctrl-C is for this process, which then ends the server.
+        start_new_session=sys.platform != "win32",
+        creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
+    )
+    try:
+        server = Server(process, port, base)
+        _wait_for(server)
+        yield server
+    finally:
+        _end(process)
+
+
+def _wait_for(server: Server) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while server.process.poll() is None and time.monotonic() < deadline:
+        if server.is_up():
+            return
+        time.sleep(0.2)
+    raise server.gone()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    finally:
+        if process.stdin:
+            process.stdin.close()

@@ -1,0 +1,80 @@
+"""Tables of descriptions, and what of them is left to do."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lcad_nodes.client.jobs import Job, TableError, in_folder, in_table
+from lcad_nodes.client.photos import read, write
+from lcad_nodes.client.workflow import Settings
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("a.jpg", "b.png", "c.bmp", "a.color.jpg"):
+        Image.new("L", (8, 8)).save(tmp_path / name)
+    return tmp_path
+
+
+def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "table.csv"
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ('file,text,out\na.jpg,"red, green",\nb.png,ä,x/y.webp\n\n', "utf-8"),
+        ("File;Text;Out\na.jpg;red, green;\nb.png;ä;x/y.webp\n;;\n", "utf-8-sig"),
+    ],
+)
+def test_tables_of_several_programs_are_read(folder: Path, text: str, encoding: str) -> None:
+    jobs = in_table(table(folder, text, encoding), folder, None)
+    assert jobs == [
+        Job(folder / "a.jpg", "red, green", folder / "a.color.jpg"),
+        Job(folder / "b.png", "ä", folder / "x/y.webp"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("name,text\na.jpg,red", "no column file"),
+        ("file,text\na.jpg,red, green", "line 2: more columns"),
+        ("file,text\n,red", "line 2: there is no file"),
+        ("file,text\n", "names no photo"),
+        ("file,text,out\na.jpg,red,b.png\nb.png,blue,", "would overwrite a photo"),
+        ("file,text\na.jpg,red\na.jpg,blue", "both to be written"),
+        ("file,text,out\na.jpg,red,a.gif", "a result is one of"),
+    ],
+)
+def test_a_wrong_table_is_refused_with_its_reason(folder: Path, text: str, reason: str) -> None:
+    with pytest.raises(TableError, match=reason):
+        in_table(table(folder, text), folder, None)
+
+
+def test_a_table_in_another_encoding_says_how_to_save_it(folder: Path) -> None:
+    with pytest.raises(TableError, match="CSV UTF-8"):
+        in_table(table(folder, "file,text\na.jpg,grün", "cp1252"), folder, None)
+
+
+def test_a_folder_means_its_photos_without_results(folder: Path) -> None:
+    outs = [job.out.name for job in in_folder(folder, "", folder / "color")]
+    assert outs == ["a.color.jpg", "b.color.png", "c.color.png"]
+
+
+def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> None:
+    job, settings = Job(folder / "b.png", "a grün car", folder / "b.color.png"), Settings()
+    assert not job.is_finished(settings)
+    photo = read(job.photo)
+    write(photo.picture, photo, job.out, job.made_from(settings))
+    assert job.is_finished(settings)
+    assert not replace(job, text="a red car").is_finished(settings)
+    assert not job.is_finished(replace(settings, seed=1))
+
+
+def test_a_file_of_somebody_else_is_not_made_again(folder: Path) -> None:
+    assert Job(folder / "a.jpg", "", folder / "a.color.jpg").is_finished(Settings())
