@@ -29,7 +29,7 @@ from ..model.checkpoint import (
     split,
     unet_from_diffusers,
 )
-from ..model.luminance import LuminanceEncoder
+from ..model.luminance import LuminanceEncoder, is_luminance
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
 from .compat import CoreModelPatcher, is_dynamic
 from .conditioning import ConditioningError, check_inputs
@@ -172,7 +172,7 @@ def extra_channels(model: ModelPatcher) -> int:
     channels = model.get_attachment(PATCHED_CHANNELS)
     if channels is None:
         channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
-    if "context_dim" not in config or channels <= 0:
+    if "context_dim" not in config or not is_luminance(channels):
         raise ConditioningError(
             "the model does not read a photo's luminance: load one that does with 'Load "
             "Checkpoint (L-CAD)' or 'Load UNet (L-CAD)', or teach it to with 'Apply Patch (L-CAD)'"
@@ -221,11 +221,11 @@ def _check_extended(unet: Mapping[str, Tensor], name: str) -> None:
     weight = unet.get(FIRST_CONVOLUTION)
     if weight is None:
         raise CheckpointError(f"{name} is not a Stable Diffusion 1.x UNet: no 'input_blocks.0.0'")
-    if weight.shape[1] <= LATENT_CHANNELS:
+    if not is_luminance(weight.shape[1] - LATENT_CHANNELS):
         raise CheckpointError(
             f"{name} is a Stable Diffusion UNet without luminance: its first convolution has "
-            f"{weight.shape[1]} input channels, a luminance-conditioned one has more (516 in the "
-            "published model)."
+            f"{weight.shape[1]} input channels, a luminance-conditioned one has 4 and a multiple "
+            "of 32 (516 in the published model)."
         )
 
 
@@ -354,7 +354,8 @@ def build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
         CheckpointError: if the tensors are not those of a luminance encoder.
     """
     try:
-        encoder = LuminanceEncoder.from_state_dict(tensors, comfy.ops.disable_weight_init)
+        # Cast as they run: on a GPU the host asks for smaller types than the weights may have.
+        encoder = LuminanceEncoder.from_state_dict(tensors, comfy.ops.manual_cast)
     except LayoutError as error:
         raise CheckpointError(f"{name}: {error}") from error
     encoder = encoder.eval().requires_grad_(False)

@@ -11,6 +11,16 @@ from .checkpoint import LayoutError, count_modules
 
 RUNTIME_UNUSED = ("norm_out.", "conv_out.")
 """Tensors that published checkpoints hold for this encoder and that nothing computes with."""
+GROUPS = 32
+"""Groups of every group norm; all widths are multiples of it."""
+
+
+def is_luminance(channels: int) -> bool:
+    """Tell whether a UNet's input channels beside the latent's can be an encoder's last output.
+
+    Inpainting models and those that edit pictures have 5 and 4.
+    """
+    return channels > 0 and channels % GROUPS == 0
 
 
 def network_input(lightness: Tensor) -> Tensor:
@@ -61,9 +71,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, operations: Any) -> None:
         super().__init__()
-        self.norm1 = operations.GroupNorm(32, inputs, eps=1e-6)
+        self.norm1 = operations.GroupNorm(GROUPS, inputs, eps=1e-6)
         self.conv1 = operations.Conv2d(inputs, outputs, 3, padding=1)
-        self.norm2 = operations.GroupNorm(32, outputs, eps=1e-6)
+        self.norm2 = operations.GroupNorm(GROUPS, outputs, eps=1e-6)
         self.conv2 = operations.Conv2d(outputs, outputs, 3, padding=1)
         if inputs != outputs:
             self.nin_shortcut = operations.Conv2d(inputs, outputs, 1)
@@ -80,7 +90,7 @@ class SelfAttention(nn.Module):
 
     def __init__(self, width: int, operations: Any) -> None:
         super().__init__()
-        self.norm = operations.GroupNorm(32, width, eps=1e-6)
+        self.norm = operations.GroupNorm(GROUPS, width, eps=1e-6)
         self.q = operations.Conv2d(width, width, 1)
         self.k = operations.Conv2d(width, width, 1)
         self.v = operations.Conv2d(width, width, 1)

@@ -6,6 +6,7 @@ from typing import Any
 import comfy.model_management as management
 import pytest
 import torch
+from comfy.cli_args import args
 from comfyui_server import Server, saved, start
 from golden_weights import relative_error
 from sample_workflows import every_node, one_node
@@ -71,6 +72,21 @@ def test_models_that_stay_out_of_the_devices_memory(
     assert all(patcher.model.model_lowvram for patcher in patchers)
     assert relative_error(found, expected) < 1e-5
     management.unload_all_models()
+
+
+@pytest.mark.parametrize("option", ["fp16_vae", "bf16_vae"])
+@torch.inference_mode()
+def test_the_photo_is_encoded_in_the_type_that_the_host_asks_for(
+    small_checkpoint: Path, photo: Tensor, monkeypatch: pytest.MonkeyPatch, option: str
+) -> None:
+    """As it does by itself on a GPU that has the type."""
+    encoder = load_checkpoint(str(small_checkpoint)).encoder
+    expected = encode_luminance(encoder, photo, 64).features
+    monkeypatch.setattr(args, option, True)
+    found = encode_luminance(encoder, photo, 64).features
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype != theirs.dtype
+        assert relative_error(ours, theirs) < 0.02
 
 
 @pytest.mark.slow

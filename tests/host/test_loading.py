@@ -188,7 +188,13 @@ def test_other_models_are_told_apart(tmp_path: Path, tensors: dict[str, Tensor])
     lora = {"lora_unet_down_blocks_0.lora_up.weight": torch.zeros(4, 4)}
     plain = tensors | {first: tensors[first][:, :4].contiguous()}
     no_encoder = {k: v for k, v in tensors.items() if not k.startswith(PREFIXES["encoder"])}
-    files = {"LoRA": lora, "without luminance.*has 4": plain, "no luminance encoder": no_encoder}
+    inpainting = tensors | {first: tensors[first][:, :9].contiguous()}
+    files = {
+        "LoRA": lora,
+        "without luminance.* 4 input": plain,
+        "without luminance.* 9 input": inpainting,
+        "no luminance encoder": no_encoder,
+    }
     for number, (message, content) in enumerate(files.items()):
         path = write(tmp_path / f"{number}.safetensors", content)
         with pytest.raises(CheckpointError, match=message):
