@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -259,7 +260,5 @@ def train(config: DiffusionConfig) -> Path:
     stage = Diffusion(config, start)
     fit = Fit(stage, config.fit, "diffusion", config.data.size)
     encode = FrozenEncoders(start, Path(config.tokenizer), fit.accelerator)
-    return fit.run(
-        Pool(config, encode).batches,
-        lambda: stage.samples(first_batch(config.data, fit.accelerator), encode),
-    )
+    shown = cache(partial(first_batch, config.data, fit.accelerator))
+    return fit.run(Pool(config, encode).batches, lambda: stage.samples(shown(), encode))

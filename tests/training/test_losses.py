@@ -58,6 +58,7 @@ def test_a_discriminator_learns_to_tell_real_from_decoded() -> None:
     discriminator = Discriminator(32)
     optimizer = torch.optim.Adam(discriminator.parameters(), lr=1e-3)
     real, decoded = torch.rand(4, 3, 32, 32) * 2 - 1, torch.zeros(4, 3, 32, 32)
+    loss = torch.ones(())
     for _ in range(10):
         optimizer.zero_grad()
         loss = hinge(discriminator(real), discriminator(decoded))

@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -74,7 +75,7 @@ def draw_numbers(step: int, batch: int, accelerator: Accelerator) -> Tensor:
 
 def _loader(
     config: DataConfig, batch: int, accelerator: Accelerator, first: int
-) -> DataLoader[list[Sample]]:
+) -> DataLoader[Any]:
     def numbers() -> Iterator[list[int]]:
         step = first
         while True:

@@ -72,7 +72,10 @@ class Shards(IterableDataset[Sample]):
         return chain.from_iterable(self._round(urls, reader, n) for n in count())
 
     def _round(self, urls: list[str], reader: int, number: int) -> Iterator[Photo]:
-        from webdataset import DataPipeline, SimpleShardList, shuffle, tarfile_to_samples
+        from webdataset.filters import shuffle
+        from webdataset.pipeline import DataPipeline
+        from webdataset.shardlists import SimpleShardList
+        from webdataset.tariterators import tarfile_to_samples
 
         rng = random.Random(f"{self.seed} {reader} {number}")
         order = rng.sample(urls, len(urls))
