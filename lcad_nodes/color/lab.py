@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 BAND_PIXELS = 1 << 19
 """Pixels that are worked on at a time, where a large scan would need much memory otherwise."""
@@ -65,7 +66,11 @@ def gray(lightness: Tensor) -> Tensor:
         ImageError: the shape is not B,1,H,W, the type not floating point, or a value not finite.
     """
     check_image(lightness, channels=1)
-    return _lab_to_rgb(torch.nn.functional.pad(lightness, (0, 0, 0, 0, 0, 2)))
+    batch, _, height, width = lightness.shape
+    result = lightness.new_empty(batch, 3, height, width)
+    for band in row_bands(lightness):
+        result[:, :, band] = _lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
+    return result
 
 
 def row_bands(image: Tensor, progress: Callable[[float], None] | None = None) -> Iterator[slice]:

@@ -74,7 +74,7 @@ def decode(
             picture = lock_lightness(picture, full, progress)
         pictures.append(picture)
         progress.end_stage()
-    return torch.cat(pictures)
+    return torch.cat(pictures) if len(pictures) > 1 else pictures[0]  # no copy of a large scan
 
 
 def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:

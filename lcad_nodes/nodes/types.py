@@ -32,12 +32,14 @@ def from_image(image: Tensor, name: str = "image") -> Tensor:
             f"{name} is {' x '.join(map(str, image.shape))}{channels}: it must be an RGB image, "
             "batch x height x width x 3. 'Split Image with Alpha' takes an alpha channel off."
         )
-    if not image.isfinite().all():
+    low, high = image.aminmax()  # without copies of large scans
+    if not (low.isfinite() and high.isfinite()):
         raise InputError(
             f"{name} holds {int((~image.isfinite()).sum())} values that are NaN or infinite: the "
             "node before it made a broken image"
         )
-    return image.movedim(-1, 1).float().clamp(0, 1)
+    inside = image if low >= 0 and high <= 1 else image.clamp(0, 1)
+    return inside.movedim(-1, 1).float()
 
 
 def require(value: object, name: str, instead: str) -> None:
