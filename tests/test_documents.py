@@ -1,5 +1,6 @@
 """What the README and the pages beside it promise is there."""
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,6 +42,41 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text('# One\n[a](#one) [b](#two) [c](gone.md) <img src="gone.jpg"> [d](page.md#one)')
     assert list(broken_links(page)) == ["#two", "gone.md", "gone.jpg"]
+
+
+def messages() -> str:
+    """Every text of the code that ComfyUI loads, one a line, with … for what is filled in."""
+    rooms = ("color", "host", "model", "nodes")
+    files = [ROOT / "__init__.py", *(f for r in rooms for f in ROOT.glob(f"lcad_nodes/{r}/*.py"))]
+    parts = (part for file in files for part in ast.walk(ast.parse(file.read_text("utf-8"))))
+    return "\n".join(template(part) for part in parts if isinstance(part, ast.expr))
+
+
+def template(part: ast.expr) -> str:
+    if isinstance(part, ast.Constant):
+        return str(part.value)
+    if isinstance(part, ast.JoinedStr):
+        return "".join(template(piece) for piece in part.values)
+    return "…"
+
+
+def quoted(page: Path) -> list[str]:
+    """The error messages that a page explains, as parts between …: *like … this*."""
+    _, _, text = page.read_text("utf-8").partition("## Common errors\n")
+    lines = [line.partition("*: ")[0] + "*" for line in re.findall(r"^- (\*.+)$", text, re.M)]
+    if page == README:
+        lines = re.findall(r"^\| (\*.+?) \|", page.read_text("utf-8"), re.M)
+    found = (quote for line in lines for quote in re.findall(r"\*([^*]+?)\.?\*", line))
+    return [part.strip() for quote in found for part in quote.split("…") if part.strip()]
+
+
+@pytest.mark.parametrize(
+    "page", [README, *ROOT.glob("lcad_nodes/web/docs/*.md")], ids=lambda page: page.stem
+)
+def test_the_errors_that_a_page_explains_exist(page: Path) -> None:
+    raised = messages()
+    names = {node.GET_SCHEMA().display_name for node in NODES}
+    assert [part for part in quoted(page) if part not in raised and part not in names] == []
 
 
 def test_the_readme_lists_every_node() -> None:
