@@ -56,12 +56,14 @@ def read(path: Path) -> Photo:
     """
     with _open(path) as image:
         try:
+            exif = image.getexif()
+            for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+                exif.get_ifd(part)  # a TIFF file is closed once it is loaded
             image.load()
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise PhotoError(f"{path.name} is broken or cut off: {error}") from error
         if getattr(image, "n_frames", 1) > 1:
             logger.warning("%s has %d pages: the first is taken", path.name, image.n_frames)
-        exif = image.getexif()
         turned = exif.get(ExifTags.Base.Orientation, 1) >= 5
         upright = _upright(_in_eight_bits(image, path), exif.get(ExifTags.Base.Orientation, 1))
         dpi = image.info.get("dpi")
@@ -162,7 +164,7 @@ def _format(suffix: str) -> dict[str, Any]:
     if suffix in {".jpg", ".jpeg"}:
         return {"quality": 95, "subsampling": 0}
     if suffix in {".tif", ".tiff"}:
-        return {"compression": "tiff_adobe_deflate"}
+        return {}  # with compression, libtiff writes it, which cannot write EXIF
     return {"quality": 95} if suffix == ".webp" else {"compress_level": 6}
 
 

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -71,7 +71,12 @@ class Server:
         listening = _listen(self.address, workflow)
         try:
             while True:
-                yield loop.run_until_complete(anext(listening))
+                waiting = asyncio.ensure_future(anext(listening), loop=loop)
+                try:
+                    yield loop.run_until_complete(waiting)
+                finally:  # after Ctrl-C it still waits, and what waits cannot be closed
+                    waiting.cancel()
+                    loop.run_until_complete(asyncio.wait([waiting]))
         except StopAsyncIteration:
             return
         except (aiohttp.ClientError, ConnectionError) as error:
@@ -81,7 +86,7 @@ class Server:
             loop.close()
 
 
-async def _listen(address: str, workflow: Workflow) -> Any:
+async def _listen(address: str, workflow: Workflow) -> AsyncGenerator[dict[str, Any], None]:
     client = uuid.uuid4().hex
     async with (
         aiohttp.ClientSession(f"http://{address}", timeout=aiohttp.ClientTimeout()) as session,

@@ -104,7 +104,8 @@ class Colorizer:
         for number, (text, objects) in enumerate(zip(texts, named, strict=True)):
             phrases = "\n".join(phrase for phrase, _ in objects)
             masks = [mask for _, mask in objects]
-            positive, instances = encode_instances(self.checkpoint.clip, text, phrases, masks)
+            clip: Any = self.checkpoint.clip  # `load` has checked that it is there
+            positive, instances = encode_instances(clip, text, phrases, masks)
             model = guide_attention(self.checkpoint.model, guiding(instances))
             photo = _photo(luminance, number)
             latents.append(self._sample(model, positive, photo, seed * len(texts) + number))
@@ -113,7 +114,8 @@ class Colorizer:
     @torch.inference_mode()
     def decode(self, latents: Tensor, luminance: Luminance, how: Lightness = "input") -> Tensor:
         """Decode into pictures of the photos' own size, Bx3xHxW in [0, 1]."""
-        return decode(self.checkpoint.vae, latents, luminance, how, True, 0)
+        vae: Any = self.checkpoint.vae
+        return decode(vae, latents, luminance, how, True, 0)
 
     @torch.inference_mode()
     def own_lightness(self, latents: Tensor, luminance: Luminance) -> tuple[Tensor, Tensor]:

@@ -132,7 +132,7 @@ def guide_attention(
 
 def guidance_of(model: ModelPatcher) -> Guidance | None:
     """Return the guidance that a model has, if it has any."""
-    calls = model.get_wrappers(WrappersMP.APPLY_MODEL, KEY)
+    calls: list[Any] = model.get_wrappers(WrappersMP.APPLY_MODEL, KEY)
     return calls[0].guidance if calls else None
 
 

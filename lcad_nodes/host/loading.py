@@ -243,7 +243,7 @@ def _build_model(
     """Put a UNet into the host's model class, in the type and on the device that the host picks."""
     config = LuminanceSD15(comfy.model_detection.detect_unet_config(unet, ""))
     if latent_format is not None:
-        config.latent_format = latent_format
+        config.latent_format = latent_format  # pyright: ignore[reportAttributeAccessIssue]
     device = management.get_torch_device()
     parameters = comfy.utils.calculate_parameters(unet)
     types = config.supported_inference_dtypes

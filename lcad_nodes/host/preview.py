@@ -79,7 +79,9 @@ class PhotoPreviewer(latent_preview.LatentPreviewer):
         first = replace(luminance, lightness=luminance.lightness[:1])
         self._lightness = first.thumbnail(self._longest)
 
-    def decode_latent_to_preview(self, x0: Tensor) -> Image.Image:
+    def decode_latent_to_preview(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, x0: Tensor
+    ) -> Image.Image:
         """Show the first photo of a batch."""
         rough: Any = self._previewer.decode_latent_to_preview(x0)
         colors = pil_to_tensor(rough)[None].to(self._lightness) / 255

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -133,5 +133,10 @@ def _broken(word: str, font: ImageFont.FreeTypeFont, width: int) -> list[str]:
 
 
 def _has(font: ImageFont.FreeTypeFont, word: str) -> bool:
-    missing = bytes(font.getmask(NO_CHARACTER))
-    return all(bytes(font.getmask(character)) != missing for character in set(word))
+    missing = _drawn(font, NO_CHARACTER)
+    return all(_drawn(font, character) != missing for character in set(word))
+
+
+def _drawn(font: ImageFont.FreeTypeFont, character: str) -> bytes:
+    mask: Any = font.getmask(character)
+    return bytes(mask)

@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ def slope(width: int = 40, height: int = 24) -> Image.Image:
     return Image.fromarray(np.tile(row, (height, 1)))
 
 
-def saved(picture: Image.Image, file: Path, **options: object) -> Path:
+def saved(picture: Image.Image, file: Path, **options: Any) -> Path:
     picture.save(file, **options)
     return file
 
@@ -66,6 +67,9 @@ def test_metadata_are_kept(tmp_path: Path, source: str, result: str) -> None:
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "Grandfather"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "1954:06:01 12:00:00"
+    with Image.open(saved(slope(), tmp_path / "first.jpg", exif=exif)) as image:
+        exif = image.getexif()  # of a file, since Pillow drops parts of others from TIFFs
+        exif.get_ifd(ExifTags.IFD.Exif)
     options = {} if source == "webp" else {"dpi": (600, 600)}
     photo = read(saved(slope(), tmp_path / f"a.{source}", exif=exif, **options))
     out = tmp_path / f"out.{result}"

@@ -2,6 +2,7 @@
 
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from lcad_nodes.evaluation.metrics import (
 def clip(tmp_path: Path, comfyui: Path) -> Path:
     """A CLIP model of one layer, its numbers drawn at random, in a folder."""
     torch.manual_seed(1)
-    layer = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
+    layer: dict[str, Any] = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1}
     text = CLIPTextConfig(**layer, num_attention_heads=2, eos_token_id=49407)
     vision = CLIPVisionConfig(**layer, num_attention_heads=2, image_size=32, patch_size=16)
     config = CLIPConfig(

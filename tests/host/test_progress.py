@@ -90,7 +90,7 @@ def test_cancelling_stops_at_once_and_leaves_nothing_behind(
         work(name, loaded, luminance)()
     assert max(bar.shares) < 0.2
     assert loaded.vae is not None
-    networks = (loaded.encoder.model, loaded.vae.first_stage_model)
+    networks: list[Any] = [loaded.encoder.model, loaded.vae.first_stage_model]
     modules = [module for network in networks for module in network.modules()]
     assert not any(module._forward_hooks for module in modules)
 
