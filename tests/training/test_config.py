@@ -23,12 +23,18 @@ def _written(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["mini-words.toml", "mini-diffusion.toml"])
-def test_the_shipped_configurations_fit_together(name: str) -> None:
+def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends() -> None:
     first = load_config(CompressionConfig, CONFIGS / "mini-compression.toml")
-    second = load_config(DiffusionConfig, CONFIGS / name)
-    assert second.unet.gray_channels == first.vae.widths[-1]
-    assert second.unet.context == second.text.width
+    words, scenes, large = (
+        load_config(DiffusionConfig, CONFIGS / f"mini-{part}.toml")
+        for part in ("words", "scenes", "diffusion")
+    )
+    last = load_config(CompressionConfig, CONFIGS / "mini-decoder.toml")
+    assert words.start == f"{first.fit.directory}/compression.safetensors"
+    for before, after in ((words, scenes), (scenes, large), (large, last)):
+        assert after.start == f"{before.fit.directory}/diffusion.safetensors"
+    assert words.unet.gray_channels == first.vae.widths[-1]
+    assert words.unet.context == words.text.width
 
 
 OPEN = {"start", "tokenizer", "train", "lpips_backbone", "data", "fit"}
