@@ -38,7 +38,8 @@ def main(arguments: Sequence[str]) -> int:
         logger.error("\n%s", error)
         return 1
     except KeyboardInterrupt:
-        logger.info("\nStopped. What is finished stays; the same command goes on from there.")
+        goes_on = "; for a folder, the same command goes on from there" * (known.name == "colorize")
+        logger.info("\nStopped%s.", goes_on)
         return 130
 
 
