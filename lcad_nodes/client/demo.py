@@ -22,6 +22,7 @@ TILE = (300, 240)
 GAP = 18
 CAPTION = 34
 HEAD = 64
+PAPER = "#fafaf8"
 
 logger = logging.getLogger(__name__)
 
@@ -67,14 +68,14 @@ def sheet(rows: list[list[tuple[str, Image.Image]]]) -> Image.Image:
     columns = max(map(len, rows))
     width = columns * (TILE[0] + GAP) + GAP
     height = HEAD + len(rows) * (TILE[1] + CAPTION + GAP)
-    page = Image.new("RGB", (width, height), "#fafaf8")
+    page = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(page)
     draw.text((GAP, HEAD / 2), "L-CAD: colors from words", "#222222", _font(26), anchor="lm")
     for i, row in enumerate(rows):
         for j, (caption, picture) in enumerate(row):
             x = GAP + j * (TILE[0] + GAP)
             y = HEAD + i * (TILE[1] + CAPTION + GAP)
-            page.paste(ImageOps.fit(picture, TILE, Image.Resampling.LANCZOS), (x, y))
+            page.paste(ImageOps.pad(picture, TILE, Image.Resampling.LANCZOS, PAPER), (x, y))
             place = (x + TILE[0] / 2, y + TILE[1] + CAPTION / 2)
             draw.text(place, caption, "#444444", _font(18), anchor="mm")
     return page
