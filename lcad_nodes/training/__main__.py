@@ -1,17 +1,20 @@
-"""Train one stage, or make a checkpoint small enough to ship.
+"""Train one stage, average checkpoints, or make one small enough to ship.
 
 python -m lcad_nodes.training compression CONFIG.toml
 python -m lcad_nodes.training diffusion CONFIG.toml
+python -m lcad_nodes.training average CHECKPOINT [CHECKPOINT ...] --out OUT --resolution 128
 python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128
 """
 
 import argparse
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
+from ..model.checkpoint import LayoutError
 from . import compression, diffusion
 from .checkpoints import save_checkpoint
 from .config import CompressionConfig, DiffusionConfig, load_config
@@ -21,6 +24,25 @@ def export(checkpoint: Path, out: Path, resolution: int) -> Path:
     """Write a checkpoint in half precision, as it is shipped, with what it was trained at in px."""
     tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(checkpoint).items()}
     save_checkpoint(tensors, out, resolution)
+    return out
+
+
+def average(checkpoints: Sequence[Path], out: Path, resolution: int) -> Path:
+    """Write the mean of checkpoints of one network, trained on from one another.
+
+    What a later phase has learned and what it has forgotten meet halfway (Wortsman et al., Model
+    soups, 2022).
+
+    Raises:
+        LayoutError: if they do not hold the same tensors.
+    """
+    files = [load_file(checkpoint) for checkpoint in checkpoints]
+    shapes = [{name: tensor.shape for name, tensor in file.items()} for file in files]
+    for checkpoint, found in zip(checkpoints, shapes, strict=True):
+        if found != shapes[0]:
+            raise LayoutError(f"{checkpoint} holds other tensors than {checkpoints[0]}")
+    mean = {n: torch.stack([file[n].float() for file in files]).mean(dim=0) for n in files[0]}
+    save_checkpoint(mean, out, resolution)
     return out
 
 
@@ -37,15 +59,19 @@ def main() -> None:
         train.add_argument(
             "config", type=Path, help="a TOML file as in lcad_nodes/training/configs"
         )
+    mix = commands.add_parser("average")
+    mix.add_argument("checkpoints", type=Path, nargs="+")
+    mix.add_argument("--out", type=Path, required=True)
     ship = commands.add_parser("export")
     ship.add_argument("checkpoint", type=Path)
     ship.add_argument("out", type=Path)
-    ship.add_argument(
-        "--resolution",
-        type=int,
-        required=True,
-        help="side of the scenes that it was trained on, in px; nodes work at it by default",
-    )
+    for command in (mix, ship):
+        command.add_argument(
+            "--resolution",
+            type=int,
+            required=True,
+            help="side of the scenes that it was trained on, in px; nodes work at it by default",
+        )
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it names every file of a state
@@ -53,6 +79,8 @@ def main() -> None:
         path = compression.train(load_config(CompressionConfig, arguments.config))
     elif arguments.command == "diffusion":
         path = diffusion.train(load_config(DiffusionConfig, arguments.config))
+    elif arguments.command == "average":
+        path = average(arguments.checkpoints, arguments.out, arguments.resolution)
     else:
         path = export(arguments.checkpoint, arguments.out, arguments.resolution)
     logging.getLogger(__name__).info("wrote %s", path)

@@ -15,10 +15,9 @@ from torch import Tensor
 
 from lcad_nodes.host.conditioning import Conditioning, ConditioningError, add_luminance
 from lcad_nodes.host.guidance import Guidance, guide_attention
-from lcad_nodes.host.instances import Instances, encode_instances
+from lcad_nodes.host.instances import Instances, MaskError, encode_instances
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.host.luminance import Luminance, encode_luminance
-from lcad_nodes.model.geometry import GeometryError
 
 HEIGHT, WIDTH = 60, 100
 SAME = 1e-5
@@ -185,5 +184,5 @@ def test_masks_of_another_size_than_the_photo_are_an_error(scene: Scene) -> None
     items = tuple(replace(item, mask=torch.ones(64, 64)) for item in scene.instances.items)
     wrong = Instances(items)
     positive = node_helpers.conditioning_set_values(scene.positive, {"lcad_instances": wrong})
-    with pytest.raises(GeometryError, match=r"64 x 64 .* 60 x 100"):
+    with pytest.raises(MaskError, match=r"64 x 64 .* 60 x 100"):
         scene.predictions(scene.guided(instances=wrong), positive=positive)

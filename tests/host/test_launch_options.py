@@ -74,10 +74,14 @@ def test_models_that_stay_out_of_the_devices_memory(
     management.unload_all_models()
 
 
-@pytest.mark.parametrize("option", ["fp16_vae", "bf16_vae"])
+@pytest.mark.parametrize(("option", "bound"), [("fp16_vae", 0.005), ("bf16_vae", 0.03)])
 @torch.inference_mode()
 def test_the_photo_is_encoded_in_the_type_that_the_host_asks_for(
-    small_checkpoint: Path, photo: Tensor, monkeypatch: pytest.MonkeyPatch, option: str
+    small_checkpoint: Path,
+    photo: Tensor,
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+    bound: float,
 ) -> None:
     """As it does by itself on a GPU that has the type."""
     encoder = load_checkpoint(str(small_checkpoint)).encoder
@@ -86,7 +90,7 @@ def test_the_photo_is_encoded_in_the_type_that_the_host_asks_for(
     found = encode_luminance(encoder, photo, 64).features
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype != theirs.dtype
-        assert relative_error(ours, theirs) < 0.02
+        assert relative_error(ours, theirs) < bound
 
 
 @pytest.mark.slow

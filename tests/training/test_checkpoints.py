@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lcad_nodes.model.checkpoint import LayoutError
+from lcad_nodes.training.__main__ import average
 from lcad_nodes.training.checkpoints import read_checkpoint, save_checkpoint
 
 
@@ -52,3 +54,20 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"cut short")
         with pytest.raises(LayoutError, match=f"{name} cannot be read|{name} holds more"):
             read_checkpoint(tmp_path / name)
+
+
+def test_an_average_is_halfway_between_two_checkpoints(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_file({"a": torch.zeros(3), "b": torch.ones(2)}, first)
+    save_file({"a": torch.ones(3), "b": torch.ones(2)}, second)
+    found = load_file(average([first, second], tmp_path / "mean.safetensors", 128))
+    assert torch.equal(found["a"], torch.full((3,), 0.5))
+    assert torch.equal(found["b"], torch.ones(2))
+
+
+def test_checkpoints_of_different_networks_have_no_average(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_file({"a": torch.zeros(3)}, first)
+    save_file({"a": torch.zeros(4)}, second)
+    with pytest.raises(LayoutError, match="second.* other tensors"):
+        average([first, second], tmp_path / "mean.safetensors", 128)

@@ -31,7 +31,8 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
     )
     last = load_config(CompressionConfig, CONFIGS / "mini-decoder.toml")
     assert words.start == f"{first.fit.directory}/compression.safetensors"
-    for before, after in ((words, scenes), (scenes, large), (large, last)):
+    assert last.start == f"{large.fit.directory}/average.safetensors"
+    for before, after in ((words, scenes), (scenes, large)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
     assert words.unet.gray_channels == first.vae.widths[-1]
     assert words.unet.context == words.text.width
