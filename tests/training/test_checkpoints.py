@@ -69,5 +69,5 @@ def test_checkpoints_of_different_networks_have_no_average(tmp_path: Path) -> No
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     save_file({"a": torch.zeros(3)}, first)
     save_file({"a": torch.zeros(4)}, second)
-    with pytest.raises(LayoutError, match="second.* other tensors"):
+    with pytest.raises(LayoutError, match=r"second.* other tensors"):
         average([first, second], tmp_path / "mean.safetensors", 128)
