@@ -11,10 +11,11 @@ from torchvision.transforms.functional import pil_to_tensor
 
 import lcad_nodes
 from lcad_nodes.color.lab import lightness, rgb_to_lab
-from lcad_nodes.color.names import TERMS, terms_at
+from lcad_nodes.color.names import TERMS, color_matches, terms_at
 
 PICTURES = Path(__file__).parent / "pictures"
 PHOTO = "owl"
+ASKED = ("red", "blue")
 OBJECTS = sorted(
     path.stem
     for path in PICTURES.glob("*.png")
@@ -50,18 +51,43 @@ def read(file: str) -> Tensor:
     return pil_to_tensor(Image.open(PICTURES / file).convert("RGB"))[None] / 255
 
 
+@pytest.fixture(scope="module")
+def pictures(server: Server) -> dict[str, dict[str, Tensor]]:
+    """Every object, and the photo, in each of the colors asked for."""
+    return {
+        name: {t: colorize(server, name, f"a {t} {name.replace('_', ' ')}") for t in ASKED}
+        for name in (*OBJECTS, PHOTO)
+    }
+
+
+def mean_color(name: str, picture: Tensor) -> Tensor:
+    """The mean L, a*, b* of the object in a picture."""
+    inside = read(f"{name}.mask.png")[0, 0] > 0.5
+    return rgb_to_lab(picture)[0][:, inside].mean(dim=1)
+
+
 @pytest.mark.parametrize("name", [*OBJECTS, PHOTO])
-def test_an_object_comes_out_nearer_to_the_color_named(server: Server, name: str) -> None:
-    photo, inside = read(f"{name}.png"), read(f"{name}.mask.png")[0, 0] > 0.5
-    asked = ("red", "blue")
-    pictures = {t: colorize(server, name, f"a {t} {name.replace('_', ' ')}") for t in asked}
-    for term, picture in pictures.items():
-        mean = rgb_to_lab(picture)[0][:, inside].mean(dim=1)
+def test_an_object_comes_out_nearer_to_the_color_named(
+    pictures: dict[str, dict[str, Tensor]], name: str
+) -> None:
+    photo = read(f"{name}.png")
+    for term, picture in pictures[name].items():
+        mean = mean_color(name, picture)
         (colors,) = terms_at(mean[:1])
-        distance = {t: float((colors[TERMS.index(t)] - mean[1:]).norm()) for t in asked}
+        distance = {t: float((colors[TERMS.index(t)] - mean[1:]).norm()) for t in ASKED}
         assert min(distance, key=distance.__getitem__) == term, distance
         assert (lightness(picture) - lightness(photo)).abs().mean() < 0.5
-    assert (pictures["red"] - pictures["blue"]).abs().mean() > 0.02
+    assert (pictures[name]["red"] - pictures[name]["blue"]).abs().mean() > 0.02
+
+
+def test_nearly_all_are_called_the_color_named(pictures: dict[str, dict[str, Tensor]]) -> None:
+    """Of all eleven color terms; lcad-mini v1 misses one red of 22, a cottage called pink."""
+    found = {
+        (name, term): color_matches(mean_color(name, picture), term)
+        for name, asked in pictures.items()
+        for term, picture in asked.items()
+    }
+    assert sum(found.values()) >= len(found) - 1, [key for key, hit in found.items() if not hit]
 
 
 def test_the_shipped_model_is_small() -> None:
