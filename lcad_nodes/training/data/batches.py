@@ -1,7 +1,7 @@
 """Batches of samples, in an order that is a function of the step."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,11 +30,13 @@ class Batch:
         texts: B descriptions, "" where there is none.
         numbers: B, int64 on the CPU: which draw of the whole training each is, over all
             processes; noise is a function of it.
+        objects: of each picture, phrases of its description with their masks.
     """
 
     images: Tensor
     texts: list[str]
     numbers: Tensor
+    objects: Sequence[tuple[tuple[str, Tensor], ...]] = ()
 
 
 def batches(
@@ -64,6 +66,7 @@ def batches(
             torch.stack([sample.image for sample in samples]).to(accelerator.device),
             [sample.text for sample in samples],
             draw_numbers(step, batch, accelerator),
+            [sample.objects for sample in samples],
         )
 
 

@@ -39,11 +39,14 @@ class Sample:
         image: 3xHxW in [0, 1].
         text: the description; "" where there is none.
         skipped: pictures that could not be read and that this one stands in for.
+        objects: phrases of the description, each with the mask, HxW, of what it speaks of; where
+            masks are known.
     """
 
     image: Tensor
     text: str
     skipped: tuple[Skipped, ...] = ()
+    objects: tuple[tuple[str, Tensor], ...] = ()
 
 
 @dataclass(frozen=True)

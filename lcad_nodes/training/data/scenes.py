@@ -29,4 +29,5 @@ class Scenes(Dataset[Sample]):
             scene = self.builder.build(seed, objects=1, description=description)
         else:
             scene = self.builder.build(seed)
-        return Sample(scene.image, scene.text)
+        objects = tuple((thing.phrase, thing.mask) for thing in scene.objects if thing.phrase)
+        return Sample(scene.image, scene.text, objects=objects)

@@ -1,0 +1,114 @@
+"""Instance guidance while training, so that a small UNet learns to follow what samplers do."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from ..model.guidance import attend, attention_logits, guide_logits, masks_on_grid
+from ..model.phrases import Token, find_phrases
+from .networks import TOKENS
+
+
+@dataclass(frozen=True)
+class Instances:
+    """The things that one description names.
+
+    Attributes:
+        masks: things x h x w in [0, 1], on the latent's grid.
+        tokens: for every thing the indices of its phrase's tokens in the encoded description.
+    """
+
+    masks: Tensor
+    tokens: tuple[tuple[int, ...], ...]
+
+
+def find_instances(
+    tokenizer: CLIPTokenizer, text: str, objects: Sequence[tuple[str, Tensor]], size: Sequence[int]
+) -> Instances:
+    """Find a description's phrases among its tokens, and take their masks to the latent's grid.
+
+    Args:
+        tokenizer: CLIP's.
+        text: the description.
+        objects: phrases of it, each with its mask, HxW.
+        size: height and width of the latent.
+
+    Raises:
+        PhraseError: if a phrase is not in the description.
+    """
+    if not objects:
+        return Instances(torch.zeros(0, *size), ())
+    masks = masks_on_grid(torch.stack([mask for _, mask in objects]), size)
+    phrases = [phrase for phrase, _ in objects]
+    words, *wanted = (tokenizer(text)["input_ids"][1:-1] for text in (text, *phrases))
+    tokens = [Token(number, index) for index, number in enumerate(words, 1)]
+    found = find_phrases(text, tokens, phrases, wanted)
+    heard = (tuple(index for index in span if index < TOKENS - 1) for span in found)
+    return Instances(masks.unflatten(-1, tuple(size)), tuple(heard))
+
+
+class GuidedAttention:
+    """Attention of diffusers' blocks that moves logits toward masks, as fast guidance does.
+
+    Attributes:
+        strength: see `guide_logits`; the loss is summed.
+    """
+
+    def __init__(self, strength: float) -> None:
+        self.strength = strength
+        self._instances: Sequence[Instances] = ()
+
+    def __call__(
+        self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_unused: None
+    ) -> Tensor:
+        """Compute one cross-attention, as diffusers calls it.
+
+        Args:
+            attn: diffusers' `Attention`.
+            hidden_states: B x positions x C.
+            encoder_hidden_states: the encoded descriptions, B x 77 x C.
+
+        Returns:
+            B x positions x C.
+        """
+        q, k = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
+        logits = attention_logits(q, k, attn.heads)
+        if self._instances:
+            rows = zip(logits.split(1), self._instances, strict=True)
+            logits = torch.cat([self._guide(row, instances) for row, instances in rows])
+        project, dropout = attn.to_out
+        return dropout(project(attend(logits, attn.to_v(encoder_hidden_states))))
+
+    def _guide(self, logits: Tensor, instances: Instances) -> Tensor:
+        if not instances.tokens:
+            return logits
+        height, width = instances.masks.shape[-2:]
+        shrunk = round((height * width / logits.shape[2]) ** 0.5)
+        masks = masks_on_grid(instances.masks, (height // shrunk, width // shrunk))
+        return guide_logits(
+            logits, masks.to(logits), instances.tokens, self.strength, "sum", TOKENS
+        )
+
+    @contextmanager
+    def toward(self, instances: Sequence[Instances]) -> Iterator[None]:
+        """Guide by these, one for each picture of the batch, for as long as the context lasts."""
+        self._instances = instances
+        try:
+            yield
+        finally:
+            self._instances = ()
+
+
+def install(unet: UNet2DConditionModel, guided: GuidedAttention) -> None:
+    """Put guided attention in the place of every attention on text."""
+    processors: dict[str, Any] = {
+        name: guided if name.endswith("attn2.processor") else processor
+        for name, processor in unet.attn_processors.items()
+    }
+    unet.set_attn_processor(processors)
