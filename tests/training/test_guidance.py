@@ -1,0 +1,151 @@
+"""Instance guidance while training: the same step on the same logits as samplers take."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import COMFYUI
+from golden_weights import Golden
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from lcad_nodes.model.checkpoint import split
+from lcad_nodes.model.phrases import PhraseError
+from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
+from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
+from lcad_nodes.training.guidance import GuidedAttention, Instances, find_instances
+from lcad_nodes.training.networks import TextConfig, UNetConfig, conditioned_input, load_unet
+
+TOKENIZER = COMFYUI / "comfy" / "sd1_tokenizer"
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(TOKENIZER)
+
+
+def halves(side: int) -> tuple[Tensor, Tensor]:
+    left = torch.zeros(side, side)
+    left[:, : side // 2] = 1
+    return left, 1 - left
+
+
+def test_phrases_and_masks_are_found_for_the_latent(tokenizer: CLIPTokenizer) -> None:
+    left, right = halves(64)
+    objects = [("a blue hat", right), ("a red cup", left)]
+    found = find_instances(tokenizer, "A red cup, a blue hat.", objects, (8, 8))
+    assert found.tokens == ((5, 6, 7), (1, 2, 3))
+    assert torch.equal(found.masks, torch.stack(halves(8)[::-1]))
+    assert find_instances(tokenizer, "a red cup", [], (8, 8)).tokens == ()
+    with pytest.raises(PhraseError, match="a green hat"):
+        find_instances(tokenizer, "a red cup", [("a green hat", left)], (8, 8))
+
+
+def test_words_beyond_what_is_encoded_are_not_guided(tokenizer: CLIPTokenizer) -> None:
+    text = ", ".join(["a plain gray wall"] * 14) + ", a red cup of tea on the table"
+    objects = [("a red cup of tea on the table", torch.ones(64, 64))]
+    (span,) = find_instances(tokenizer, text, objects, (8, 8)).tokens
+    assert span == (71, 72, 73, 74, 75)
+
+
+@torch.no_grad()
+def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -> None:
+    unet = load_unet(split(load_file(golden.checkpoint)).unet)
+    block = unet.mid_block.attentions[0].transformer_blocks[0].attn2  # pyright: ignore
+    hidden = torch.randn(2, 16, block.to_q.in_features)
+    context = torch.randn(2, 77, block.to_k.in_features)
+    mask = halves(4)[0]
+    guided = GuidedAttention(3.0)
+    plain = guided(block, hidden, context)
+    nobody = Instances(torch.zeros(0, 4, 4), ())
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody]):
+        found = guided(block, hidden, context)
+
+    def heads(x: Tensor) -> Tensor:
+        return x.view(77 if x.shape[0] == 77 else 16, block.heads, -1).transpose(0, 1)
+
+    q, k, v = (
+        heads(block.to_q(hidden[0])),
+        heads(block.to_k(context[0])),
+        heads(block.to_v(context[0])),
+    )
+    logits = q @ k.mT / q.shape[-1] ** 0.5
+    for token in (2, 3):
+        logits[..., token] -= 3 * (torch.sigmoid(logits[..., token]) - mask.flatten())
+    attended = (logits.softmax(-1) @ v).transpose(0, 1).flatten(1)
+    torch.testing.assert_close(found[0], block.to_out[0](attended), rtol=1e-4, atol=1e-5)
+    assert torch.equal(found[1], plain[1])
+    assert torch.equal(guided(block, hidden, context), plain)
+
+
+@pytest.fixture
+def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
+    return DiffusionConfig(
+        data=DataConfig(str(stamps), size=64, workers=0),
+        fit=FitConfig(
+            str(tmp_path / "run"), steps=2, batch=2, learning_rate=1e-3, warmup=1, log_every=1
+        ),
+        start=str(golden.checkpoint),
+        tokenizer=str(TOKENIZER),
+        unet=UNetConfig((32, 64), 1, (False, True), 64, 128),
+        text=TextConfig(64, 1),
+        guided=0.5,
+    )
+
+
+@pytest.fixture
+def stage(config: DiffusionConfig, golden: Golden) -> Diffusion:
+    parts = replace(split(load_file(golden.checkpoint)), unet={}, text={})
+    stage = Diffusion(config, parts)
+    torch.nn.init.normal_(stage.unet.conv_out.weight)  # or nothing inside it counts
+    return stage
+
+
+def test_a_share_of_the_pictures_is_guided(stage: Diffusion) -> None:
+    left, right = halves(8)
+
+    def errors(mask: Tensor) -> list[float]:
+        return [
+            stage(
+                EncodedBatch(
+                    torch.ones(1, 4, 8, 8),
+                    torch.ones(1, 128, 8, 8),
+                    torch.arange(77)[None],
+                    torch.tensor([number]),
+                    [Instances(mask[None], ((2, 3, 4),))],
+                ),
+                0,
+            )[0].item()
+            for number in range(4)
+        ]
+
+    differs = [a != b for a, b in zip(errors(left), errors(right), strict=True)]
+    assert differs == [False, True, False, True]
+
+
+def test_guidance_is_learned_through(stage: Diffusion) -> None:
+    instances = Instances(halves(8)[0][None], ((2, 3, 4),))
+    inputs = conditioned_input(torch.ones(1, 4, 8, 8), torch.ones(1, 128, 8, 8))
+    context = stage.text(torch.arange(77)[None]).last_hidden_state
+    with stage.attention.toward([instances]):
+        stage.unet(inputs, 500, context).sample.square().sum().backward()
+    queries = [p for n, p in stage.unet.named_parameters() if n.endswith("attn2.to_q.weight")]
+    assert queries
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in queries)
+
+
+@pytest.mark.slow
+def test_made_up_scenes_guide(config: DiffusionConfig) -> None:
+    guided = load_file(train(config))
+    other = replace(
+        config, guided=0.0, fit=replace(config.fit, directory=config.fit.directory + "-2")
+    )
+    plain = load_file(train(other))
+    assert any(not torch.equal(guided[name], plain[name]) for name in plain)
+
+
+def test_the_share_is_a_share(config: DiffusionConfig) -> None:
+    with pytest.raises(ConfigError, match="guided: expected from 0 to 1"):
+        replace(config, guided=2.0)
