@@ -114,13 +114,15 @@ class Measurement:
 
     Attributes:
         samples: for every key of `ROWS`, what was measured so far.
-        tiles: the sheet's rows: the first scenes of each kind.
+        tiles: rows of the sheet of scenes: the first of each kind.
+        photographs: rows of the sheet of held-out photographs: all of them.
     """
 
     def __init__(self, colorizer: Colorizer) -> None:
         self._colorizer = colorizer
         self.samples: dict[str, Samples] = {row.key: [] for row in ROWS}
         self.tiles: list[list[Tile]] = []
+        self.photographs: list[list[Tile]] = []
 
     def one(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure scenes of one object: its color, the rest, and what other words change."""
@@ -156,11 +158,11 @@ class Measurement:
 
     def photograph(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of one thing under several descriptions."""
-        self.samples["photograph"] += self._with_and_without(scenes, seed)
+        self.samples["photograph"] += self._with_and_without(scenes, seed, self.photographs)
 
     def held_out(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of several things under several descriptions."""
-        self.samples["held out"] += self._with_and_without(scenes, seed)
+        self.samples["held out"] += self._with_and_without(scenes, seed, self.photographs)
 
     def trained_on(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure like `held_out` a photograph that training scenes were made of."""
@@ -192,8 +194,10 @@ class Measurement:
             if self.samples[row.key]
         }
 
-    def _with_and_without(self, scenes: Sequence[Scene], seed: int) -> Samples:
-        """Hits with guidance, objects, and hits without."""
+    def _with_and_without(
+        self, scenes: Sequence[Scene], seed: int, photographs: list[list[Tile]] | None = None
+    ) -> Samples:
+        """Hits with guidance, objects, and hits without; a photograph gets a row of a sheet."""
         images, texts = stack(scenes)
         luminance = self._colorizer.read(images)
         objects = [named(scene) for scene in scenes]
@@ -201,6 +205,10 @@ class Measurement:
         guided = self._colorizer.sample_guided(luminance, texts, objects, guide(), seed)
         pictures = [self._colorizer.decode(latents, luminance) for latents in (guided, plain)]
         self._show(scenes, (texts, pictures[0]), ("without guidance", pictures[1]), seed=seed)
+        if photographs is not None:
+            row = [Tile(gray(lightness(images[:1]))[0], "photo")]
+            row += [Tile(*pair) for pair in zip(pictures[0], texts, strict=True)]
+            photographs.append(row)
         with_it, without = (hits(scenes, some) for some in pictures)
         return [(*a, b[0]) for a, b in zip(with_it, without, strict=True)]
 
@@ -253,7 +261,11 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
 
 
 def write(measurement: Measurement, out: Path) -> str:
-    """Write `mini.md`, `mini.csv` and `mini.png` into a folder; the table as Markdown."""
+    """Write `mini.md`, `mini.csv` and two sheets of pictures into a folder.
+
+    Returns:
+        The table as Markdown.
+    """
     out.mkdir(parents=True, exist_ok=True)
     figures = measurement.figures()
     rows = tuple(row.cells(found) for row, found in figures.items())
@@ -261,4 +273,6 @@ def write(measurement: Measurement, out: Path) -> str:
     (out / "mini.md").write_text(f"{table}\n", encoding="utf-8")
     write_csv([Figure(row.key, row.name, e) for row, e in figures.items()], out / "mini.csv")
     sheet(measurement.tiles).save(out / "mini.png")
+    if measurement.photographs:
+        sheet(measurement.photographs).save(out / "photographs.png")
     return table

@@ -97,6 +97,8 @@ def test_every_row_is_measured_and_written(
     assert (tmp_path / "out" / "mini.md").read_text(encoding="utf-8") == f"{table}\n"
     with Image.open(tmp_path / "out" / "mini.png") as sheet:
         assert sheet.width > 4 * 160
+    with Image.open(tmp_path / "out" / "photographs.png") as sheet:
+        assert sheet.width == 9 * 166  # the photo, and eight descriptions of it
 
 
 @pytest.mark.parametrize(
