@@ -3,11 +3,6 @@
 import io
 import json
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
 import urllib.parse
 import urllib.request
 import uuid
@@ -21,21 +16,17 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 from websocket import WebSocket, create_connection
 
+from lcad_nodes.client.server import PACK, free_port, run_server
+
 ROOT = Path(__file__).parent.parent
-PACK = "lcad-nodes"
-START_SECONDS = 300
 STEP_SECONDS = 120
-
-
-class ServerError(RuntimeError):
-    """The server did not start; the message is the end of its log."""
 
 
 class Server:
     """A running ComfyUI, and one client of it."""
 
-    def __init__(self, port: int) -> None:
-        self.address = f"127.0.0.1:{port}"
+    def __init__(self, address: str) -> None:
+        self.address = address
         self.client = uuid.uuid4().hex
 
     def request(self, path: str, content: Any = None) -> Any:
@@ -118,40 +109,8 @@ def start(
     (base / "models/checkpoints" / checkpoint.name).symlink_to(checkpoint)
     for picture in pictures:
         shutil.copy(picture, base / "input")
-    port = _free_port()
-    database = f"sqlite:///{base / 'user' / 'comfyui.db'}"
-    arguments = ["--cpu", "--base-directory", base, "--database-url", database]
-    arguments += ["--listen", "127.0.0.1", "--port", port, *options]
-    log = base / "server.log"
-    with log.open("w") as output:
-        process = subprocess.Popen(
-            [sys.executable, "main.py", *map(str, arguments)],
-            cwd=comfyui,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        server = Server(port)
-        _wait_for(server, process, log)
-        yield server
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def _wait_for(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            server.request("system_stats")
-        except (urllib.error.URLError, ConnectionError):
-            time.sleep(0.5)
-        else:
-            return
-    raise ServerError(log.read_text()[-5000:])
+    with (
+        (base / "server.log").open("wb") as log,
+        run_server(comfyui, base, port=free_port(), cpu=True, options=options, log=log) as running,
+    ):
+        yield Server(running.address)

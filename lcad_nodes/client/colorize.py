@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from PIL import Image
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from . import photos
 from .jobs import Job
 from .photos import Photo, PhotoError
-from .server import Server, WorkflowError, free_port, has_gpu, lay_out, run_server
+from .server import Server, ServerError, WorkflowError, free_port, has_gpu, lay_out, run_server
 from .workflow import SAMPLE, SAVE, Region, Settings, colorizing
 
 logger = logging.getLogger(__name__)
@@ -58,20 +59,23 @@ class Colorizer:
                 (inputs / name).unlink(missing_ok=True)
 
     def _run(self, workflow: dict, label: str) -> Image.Image:
-        result = None
+        results: dict[str, list[Path]] = {}  # previews of masks, too
         with tqdm(total=self.settings.steps, desc=label, leave=False, disable=None) as bar:
             for event in self.server.events(workflow):
                 data = event["data"]
                 if event["type"] == "progress" and data.get("node") == SAMPLE:
                     bar.update(data["value"] - bar.n)
-                if event["type"] == "executed" and data["node"] == SAVE:
-                    (result,) = data["output"]["images"]
-        if result is None:
+                if event["type"] == "executed":
+                    results[data["node"]] = [
+                        self.server.base / "temp" / file["subfolder"] / file["filename"]
+                        for file in (data["output"] or {}).get("images", [])
+                    ]
+        if not results.get(SAVE):
             raise WorkflowError("the server gave no picture")
-        file = self.server.base / "temp" / result["subfolder"] / result["filename"]
-        with Image.open(file) as image:
+        with Image.open(results[SAVE][0]) as image:
             picture = image.convert("RGB")
-        file.unlink()
+        for file in chain.from_iterable(results.values()):
+            file.unlink()
         return picture
 
 
@@ -143,31 +147,73 @@ def colorize_many(
 ) -> int:
     """Colorize what is not finished yet, one server for all.
 
+    A server that stops, killed for want of memory for example, takes only the photo along that it
+    was at: another one goes on with the rest.
+
     Returns:
         How many failed.
 
     Raises:
-        ServerError: if the server is gone.
+        ServerError: if the server does not start, or stops at two photos in a row.
     """
     left = [job for job in jobs if not job.is_finished(settings)]
     logger.info("%d photos, %d of them finished before", len(jobs), len(jobs) - len(left))
-    if not left:
-        return 0
-    failed: list[str] = []
-    with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
-        start = time.monotonic()
-        for number, job in enumerate(left, 1):
-            problem = _try(job, colorize, f"[{number}/{len(left)}] {job.photo.name}")
-            per_photo = (time.monotonic() - start) / number
-            rest = _as_time(per_photo * (len(left) - number))
-            said = f"failed: {problem}" if problem else f"-> {job.out.name}"
-            logger.info("[%d/%d] %s %s (%s left)", number, len(left), job.photo.name, said, rest)
-            if problem:
-                failed.append(f"{job.photo}: {problem}")
-    logger.info("\n%d colorized, %d failed", len(left) - len(failed), len(failed))
-    for line in failed:
+    run = _Run(left)
+    while run.number < len(left):
+        with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
+            run.go_on(colorize)
+    if left:
+        logger.info("\n%d colorized, %d failed", len(left) - len(run.failed), len(run.failed))
+    for line in run.failed:
         logger.info("  %s", line)
-    return len(failed)
+    return len(run.failed)
+
+
+class _Run:
+    """Jobs done one after another, on one server after another.
+
+    Attributes:
+        number: how many are through.
+        failed: those that failed, and why.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
+        self.number = 0
+        self.failed: list[str] = []
+        self._start = time.monotonic()
+        self._stopped_before = False
+
+    def go_on(self, colorize: Colorizer) -> None:
+        """Do what is left, to the end or until the server stops.
+
+        Raises:
+            ServerError: if it stopped at the photo before, too.
+        """
+        for job in self.jobs[self.number :]:
+            label = f"[{self.number + 1}/{len(self.jobs)}] {job.photo.name}"
+            try:
+                problem = _try(job, colorize, label)
+            except ServerError as error:
+                if self._stopped_before:
+                    raise
+                self._stopped_before = True
+                logger.warning("%s", error)
+                self._end(
+                    job, label, "ComfyUI stopped at it; it may need more memory than there is"
+                )
+                return
+            self._stopped_before = False
+            self._end(job, label, problem)
+
+    def _end(self, job: Job, label: str, problem: str | None) -> None:
+        self.number += 1
+        per_photo = (time.monotonic() - self._start) / self.number
+        rest = _as_time(per_photo * (len(self.jobs) - self.number))
+        said = f"failed: {problem}" if problem else f"-> {job.out.name}"
+        logger.info("%s %s (%s left)", label, said, rest)
+        if problem:
+            self.failed.append(f"{job.photo}: {problem}")
 
 
 def _try(job: Job, colorize: Colorizer, label: str) -> str | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 logger = logging.getLogger(__name__)
 
@@ -16,12 +16,13 @@ WRITABLE = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 READABLE = WRITABLE | {".bmp", ".gif", ".jp2", ".pgm", ".ppm", ".tga"}
 WITH_ALPHA = {".png", ".tif", ".tiff", ".webp"}
 SRGB = 1  # of the tag ColorSpace
+XMP = 700  # the tag of a TIFF file
 # Tags that say how a TIFF file is laid out or how its pixels are stored: not true of another file.
 STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281),
     *(284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325),
     *(330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 519, 520, 521),
-    *(529, 530, 531, 532, 700, 34675),
+    *(529, 530, 531, 532, XMP, 34675),
 }
 
 
@@ -127,8 +128,8 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     options: dict[str, Any] = {"exif": exif, "icc_profile": profile, **_format(suffix)}
     if photo.dpi and suffix != ".webp":
         options["dpi"] = photo.dpi
-    if photo.xmp and suffix in {".jpg", ".jpeg", ".webp"}:
-        options["xmp"] = photo.xmp
+    if photo.xmp:
+        options |= _with_xmp(photo.xmp, exif, suffix)
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,18 @@ def _open(path: Path) -> Image.Image:
         raise PhotoError(f"{path.name} is not a picture that can be read.") from error
     except (OSError, Image.DecompressionBombError) as error:
         raise PhotoError(f"{path.name} cannot be read: {error}") from error
+
+
+def _with_xmp(xmp: bytes, exif: Image.Exif, suffix: str) -> dict[str, Any]:
+    """How a format takes an XMP packet: as an option, a text chunk of PNG or a tag of TIFF."""
+    if suffix == ".png":
+        chunks = PngImagePlugin.PngInfo()
+        chunks.add_itxt("XML:com.adobe.xmp", xmp.decode("utf-8", errors="replace"))
+        return {"pnginfo": chunks}
+    if suffix in {".tif", ".tiff"}:
+        exif[XMP] = xmp
+        return {}
+    return {"xmp": xmp}
 
 
 def _format(suffix: str) -> dict[str, Any]:

@@ -87,6 +87,22 @@ def test_metadata_are_kept(tmp_path: Path, source: str, result: str) -> None:
     assert made_from(out) == "words"
 
 
+@pytest.mark.parametrize("source", ["jpg", "png", "tif", "webp"])
+@pytest.mark.parametrize("result", ["jpg", "png", "tif", "webp"])
+def test_xmp_is_kept_and_does_not_turn_the_picture_again(
+    tmp_path: Path, source: str, result: str
+) -> None:
+    packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/>Aunt</x:xmpmeta>'
+    first = Photo(slope().convert("RGB"), None, Image.Exif(), None, packet)
+    write(first.picture, first, tmp_path / f"a.{source}", "")
+    photo = read(tmp_path / f"a.{source}")
+    write(photo.picture, photo, tmp_path / f"b.{result}", "")
+    kept = read(tmp_path / f"b.{result}").xmp
+    assert kept is not None
+    assert b"Aunt" in kept
+    assert b'Orientation="6"' not in kept
+
+
 def test_a_color_profile_is_applied(tmp_path: Path) -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     plain = slope().convert("RGB")
