@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from comfyui_server import Server
-from playwright.sync_api import ConsoleMessage, Page, Response, Route, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Response, Route, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -152,10 +152,15 @@ def browse(server: Server) -> Iterator[ComfyPage]:
     server.request("settings", {"Comfy.TutorialCompleted": True, "Comfy.Minimap.Visible": False})
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=find_chromium(), args=list(FLAGS))
-        page = browser.new_context(viewport={"width": 1600, "height": 900}).new_page()
-        page.route(lambda url: urlsplit(url).netloc != server.address, _answer_nothing)
-        yield ComfyPage(page)
+        yield new_page(browser, server)
         browser.close()
+
+
+def new_page(browser: Browser, server: Server) -> ComfyPage:
+    """Have a page as on a first visit: without what other pages have opened."""
+    page = browser.new_context(viewport={"width": 1600, "height": 900}).new_page()
+    page.route(lambda url: urlsplit(url).netloc != server.address, _answer_nothing)
+    return ComfyPage(page)
 
 
 def _answer_nothing(route: Route) -> None:

@@ -1,7 +1,9 @@
 """Where the tests find the real host, and what they share."""
 
+import atexit
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,6 +30,7 @@ def pytest_configure() -> None:
 
     args.cpu = True
     args.base_directory = tempfile.mkdtemp(prefix="lcad-tests-")
+    atexit.register(shutil.rmtree, args.base_directory, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

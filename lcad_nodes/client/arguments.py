@@ -67,7 +67,7 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         "--resolution",
         type=int,
         default=DEFAULTS.resolution,
-        help="shorter side in pixels that colors are made at (default: %(default)s)",
+        help="shorter side in pixels that colors are made at (default: what suits the model)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, help=f"a model file (default: {DEFAULTS.checkpoint})"

@@ -19,7 +19,8 @@ class Settings:
         seed: another one gives other colors.
         steps: of the sampler.
         cfg: the scale of classifier-free guidance: how strongly words are followed.
-        resolution: shorter side, in pixels, of the size that colors are made at.
+        resolution: shorter side, in pixels, of the size that colors are made at; -1: what the
+            checkpoint was trained at.
         strength: how strongly phrases keep to their masks.
     """
 
@@ -27,7 +28,7 @@ class Settings:
     seed: int = 0
     steps: int = 20
     cfg: float = 6.0
-    resolution: int = 128
+    resolution: int = -1
     strength: float = 3.0
 
 

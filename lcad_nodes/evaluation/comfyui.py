@@ -1,6 +1,8 @@
 """The real ComfyUI inside this process, so that what is measured is what the nodes do."""
 
+import atexit
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -34,6 +36,7 @@ def use_comfyui() -> None:
 
     args.cpu = not torch.accelerator.is_available()
     args.base_directory = tempfile.mkdtemp(prefix="lcad-evaluation-")
+    atexit.register(shutil.rmtree, args.base_directory, ignore_errors=True)
     import comfy.utils
 
     comfy.utils.set_progress_bar_enabled(False)

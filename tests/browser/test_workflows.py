@@ -15,7 +15,7 @@ from typing import Any
 import av
 import pytest
 import torch
-from comfyui_page import BrowserMissingError, ComfyPage, browse, find_chromium
+from comfyui_page import BrowserMissingError, ComfyPage, browse, find_chromium, new_page
 from comfyui_server import PACK, ROOT, Server
 from PIL import Image
 from safetensors.torch import save_file
@@ -48,11 +48,15 @@ def page(server: Server) -> Iterator[ComfyPage]:
     base = Path(argv[argv.index("--base-directory") + 1])
     write_controlnet(base / "models" / "controlnet" / CONTROL)
     with browse(server) as page:
-        page.start(server.address, template="words", source=PACK)
-        page.page.wait_for_function(
-            "() => window.app.rootGraph.nodes.some(node => node.type === 'LCAD_Colorize')"
-        )
+        start_with_starter(page, server)
         yield page
+
+
+def start_with_starter(page: ComfyPage, server: Server) -> None:
+    page.start(server.address, template="words", source=PACK)
+    page.page.wait_for_function(
+        "() => window.app.rootGraph.nodes.some(node => node.type === 'LCAD_Colorize')"
+    )
 
 
 def write_controlnet(path: Path) -> None:
@@ -99,10 +103,10 @@ def opened(request: pytest.FixtureRequest, page: ComfyPage) -> Opened:
 
 
 @pytest.fixture
-def screenshot(page: ComfyPage, tmp_path: Path) -> Callable[..., None]:
+def screenshot(tmp_path: Path) -> Callable[..., None]:
     """Take a screenshot, for docs/screenshots/ where those are renewed."""
 
-    def take(name: str, graph_only: bool = False) -> None:
+    def take(page: ComfyPage, name: str, graph_only: bool = False) -> None:
         path = (ROOT / "docs" / "screenshots" if RENEW else tmp_path) / f"{name}.png"
         page.screenshot(path, graph_only)
         Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
@@ -198,12 +202,17 @@ def test_all_are_among_the_templates(server: Server) -> None:
 def test_the_starter_runs_to_a_picture_by_its_button(
     page: ComfyPage, server: Server, screenshot: Callable[..., None]
 ) -> None:
-    page.open(read("words"))
-    page.set_widget("LCAD_Colorize", "steps", STEPS)
-    file = page.run_to_picture()
-    assert page.errors == []
+    browser = page.page.context.browser
+    assert browser is not None
+    first = new_page(browser, server)
+    start_with_starter(first, server)
+    first.command("Comfy.Canvas.FitView")
+    first.set_widget("LCAD_Colorize", "steps", STEPS)
+    file = first.run_to_picture()
+    assert first.errors == []
     assert colorfulness(Image.open(io.BytesIO(server.file(file))).convert("RGB")) > 0.1
-    screenshot("page")
+    screenshot(first, "page")
+    first.page.context.close()
 
 
 def test_the_words_of_each_mask_are_shown_on_the_node(
@@ -218,7 +227,7 @@ def test_the_words_of_each_mask_are_shown_on_the_node(
     assert page.errors == []
     page.command("Comfy.Canvas.FitView")
     page.page.wait_for_timeout(1000)
-    screenshot("objects_with_masks", graph_only=True)
+    screenshot(page, "objects_with_masks", graph_only=True)
 
 
 def test_a_broken_input_shows_its_message_on_its_node(
@@ -233,7 +242,7 @@ def test_a_broken_input_shows_its_message_on_its_node(
     failed = page.page.evaluate("() => window.app.lastExecutionError.node_id")
     (instances,) = [n for n in page.saved()["nodes"] if n["type"] == "LCAD_Instances"]
     assert str(instances["id"]) == failed
-    screenshot("error")
+    screenshot(page, "error")
 
 
 def test_a_machine_without_chromium_is_told_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
