@@ -29,9 +29,11 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
         load_config(DiffusionConfig, CONFIGS / f"mini-{part}.toml")
         for part in ("words", "scenes", "diffusion")
     )
-    last = load_config(CompressionConfig, CONFIGS / "mini-decoder.toml")
+    decoder = load_config(CompressionConfig, CONFIGS / "mini-decoder.toml")
+    masks = load_config(DiffusionConfig, CONFIGS / "mini-masks.toml")
     assert words.start == f"{first.fit.directory}/compression.safetensors"
-    assert last.start == f"{large.fit.directory}/average.safetensors"
+    assert decoder.start == f"{large.fit.directory}/average.safetensors"
+    assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
     for before, after in ((words, scenes), (scenes, large)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
     assert words.unet.gray_channels == first.vae.widths[-1]
