@@ -151,7 +151,8 @@ def check_masks(names: list[str], masks: list[Tensor]) -> None:
         if mask.shape != masks[0].shape:
             raise MaskError(
                 f"mask {number} ('{name}') is {_size(mask)} px, but mask 1 is {_size(masks[0])} "
-                "px (height x width): all must have the photo's size"
+                "px (height x width): all must have one size, in the photo's "
+                "proportions"
             )
         if not mask.isfinite().all():
             raise MaskError(

@@ -8,6 +8,7 @@ from math import isfinite
 
 from comfy_api.latest import io, ui
 from torch import Tensor
+from torch.nn.functional import interpolate
 
 from ..color.lab import rgb_to_lab
 from ..color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
@@ -111,14 +112,11 @@ def _without_infinity(figures: Figures) -> Figures:
 
 def _accuracy(picture: Tensor, instances: Instances) -> float | None:
     """The share of objects that got the color that their phrase names; None if none names one."""
-    if instances.masks.shape[1:] != picture.shape[1:]:
-        raise InputError(
-            f"the masks of instances are {tuple(instances.masks.shape[1:])} px, but image is "
-            f"{tuple(picture.shape[1:])} (height x width): use the masks of this photo"
-        )
+    instances.check_size((picture.shape[1], picture.shape[2]))
+    masks = interpolate(instances.masks[None], picture.shape[1:], mode="nearest-exact")[0]
     right = [
-        color_matches(mean_lab(picture, item.mask.to(picture)), color)
-        for item in instances.items
+        color_matches(mean_lab(picture, mask.to(picture)), color)
+        for item, mask in zip(instances.items, masks, strict=True)
         if (color := named_in(item.phrase))
     ]
     return sum(right) / len(right) if right else None

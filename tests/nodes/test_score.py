@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from lcad_nodes.host.instances import Instance, Instances
+from lcad_nodes.host.instances import Instance, Instances, MaskError
 from lcad_nodes.nodes.score import Score
 from lcad_nodes.nodes.types import InputError
 
@@ -67,6 +67,12 @@ def test_objects_that_got_the_color_named_are_counted() -> None:
     assert accuracy == [1.0, 0.5, 0.0, 1.0, None]
 
 
+def test_masks_may_be_of_another_scale() -> None:
+    large = picture(RED, BLUE).repeat_interleave(3, dim=1).repeat_interleave(3, dim=2)
+    (found,) = score(large, instances=halves("the red cup", "the green cup"))
+    assert found["color_accuracy"] == 0.5
+
+
 def test_one_truth_serves_a_whole_batch() -> None:
     truth = picture(RED, BLUE)
     errors = [found["delta_e2000"] for found in score(torch.cat([truth, 1 - truth]), truth)]
@@ -81,5 +87,5 @@ def test_a_truth_that_does_not_fit(truth: Tensor) -> None:
 
 
 def test_masks_of_another_photo() -> None:
-    with pytest.raises(InputError, match=r"masks of instances are \(16, 16\) px"):
+    with pytest.raises(MaskError, match="16 x 16 px, but the photo is 24 x 16 px"):
         score(torch.rand(1, 24, 16, 3), instances=halves("a red cup", "a blue cup"))
