@@ -33,7 +33,11 @@ CONTROL = "control_v11p_sd15_canny_fp16.safetensors"
 LARGEST_PICTURE = 120_000  # bytes
 LARGEST_SCREENSHOT = 250_000
 
-FRAMES = {"variations": (1, (1032, 776)), "clip_frames": (8, (256, 192))}
+FRAMES = {
+    "variations": (1, (1032, 776)),
+    "clip_frames": (8, (256, 192)),
+    "inspect": (1, (1032, 424)),
+}
 """How many pictures come of a workflow, and of which size, where it is not one like the photo."""
 
 
@@ -206,6 +210,7 @@ def test_the_starter_runs_to_a_picture_by_its_button(
     assert browser is not None
     first = new_page(browser, server)
     start_with_starter(first, server)
+    first.errors.clear()  # a first visit asks for settings of the user that are not there yet
     first.command("Comfy.Canvas.FitView")
     first.set_widget("LCAD_Colorize", "steps", STEPS)
     file = first.run_to_picture()
