@@ -31,6 +31,7 @@ def test_there_is_one_for_each_use() -> None:
         "masks_from_words",
         "recolor_region",
         "controlnet",
+        "inspect",
         "large_scan",
         "variations",
         "clip_frames",
