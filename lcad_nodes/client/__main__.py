@@ -4,8 +4,11 @@ import argparse
 import logging
 import signal
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
+
+from PIL import Image
 
 from .arguments import parse
 from .colorize import colorize_many, colorize_one, with_checkpoint
@@ -22,6 +25,7 @@ logger = logging.getLogger("lcad_nodes.client")
 def main(arguments: Sequence[str]) -> int:
     """Run a command. Returns the exit status: 0, or another with the reason in the log."""
     known = parse(arguments)
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large scans are welcome
     comfyui = known.comfyui or ROOT / ".comfyui"
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
         signal.signal(getattr(signal, name), signal.default_int_handler)

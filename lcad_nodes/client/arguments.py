@@ -25,12 +25,18 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="name", required=True)
     commands.add_parser("demo", parents=[shared], help="colorize the example photos")
     serve = commands.add_parser("serve", parents=[shared], help="open ComfyUI in the browser")
-    serve.add_argument("--port", type=int, default=8188, help="default: %(default)s")
+    serve.add_argument("--port", type=_port, default=8188, help="default: %(default)s")
     _add_colorize(commands.add_parser("colorize", parents=[shared], help="colorize photos"))
     known = parser.parse_args(arguments)
     if known.name == "colorize" and (problem := _problem(known)):
         parser.error(problem)
     return known
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 1 <= int(text) <= 65535):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
+    return int(text)
 
 
 def _add_colorize(parser: argparse.ArgumentParser) -> None:

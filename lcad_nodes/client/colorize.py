@@ -159,13 +159,12 @@ def colorize_many(
     left = [job for job in jobs if not job.is_finished(settings)]
     logger.info("%d photos, %d of them finished before", len(jobs), len(jobs) - len(left))
     run = _Run(left)
-    while run.number < len(left):
-        with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
-            run.go_on(colorize)
-    if left:
-        logger.info("\n%d colorized, %d failed", len(left) - len(run.failed), len(run.failed))
-    for line in run.failed:
-        logger.info("  %s", line)
+    try:
+        while run.number < len(left):
+            with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
+                run.go_on(colorize)
+    finally:
+        run.sum_up()
     return len(run.failed)
 
 
@@ -181,7 +180,7 @@ class _Run:
         self.jobs = jobs
         self.number = 0
         self.failed: list[str] = []
-        self._start = time.monotonic()
+        self._start = 0.0
         self._stopped_before = False
 
     def go_on(self, colorize: Colorizer) -> None:
@@ -190,6 +189,8 @@ class _Run:
         Raises:
             ServerError: if it stopped at the photo before, too.
         """
+        if self.number == 0:
+            self._start = time.monotonic()  # the first server's start is no measure of the rest
         for job in self.jobs[self.number :]:
             label = f"[{self.number + 1}/{len(self.jobs)}] {job.photo.name}"
             try:
@@ -209,11 +210,22 @@ class _Run:
     def _end(self, job: Job, label: str, problem: str | None) -> None:
         self.number += 1
         per_photo = (time.monotonic() - self._start) / self.number
-        rest = _as_time(per_photo * (len(self.jobs) - self.number))
+        left = len(self.jobs) - self.number
+        rest = f" ({_as_time(per_photo * left)} left)" if left else ""
         said = f"failed: {problem}" if problem else f"-> {job.out.name}"
-        logger.info("%s %s (%s left)", label, said, rest)
+        logger.info("%s %s%s", label, said, rest)
         if problem:
             self.failed.append(f"{job.photo}: {problem}")
+
+    def sum_up(self) -> None:
+        """Say how many are done and what failed, at the end or wherever it had to stop."""
+        if not self.jobs:
+            return
+        done, left = self.number - len(self.failed), len(self.jobs) - self.number
+        rest = f", {left} left" if left else ""
+        logger.info("\n%d colorized, %d failed%s", done, len(self.failed), rest)
+        for line in self.failed:
+            logger.info("  %s", line)
 
 
 def _try(job: Job, colorize: Colorizer, label: str) -> str | None:

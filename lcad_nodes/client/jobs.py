@@ -1,7 +1,9 @@
 """Which photos are to be colorized, with which words, and where the results go."""
 
 import csv
+import io
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +33,8 @@ class Job:
 
     def is_finished(self, settings: Settings) -> bool:
         """Whether its result is there: of these words and settings, or somebody else's file."""
-        return self.out.exists() and made_from(self.out) in (None, self.made_from(settings))
+        is_there = os.path.exists(self.out)  # noqa: PTH110 - of Path it raises for a long name
+        return is_there and made_from(self.out) in (None, self.made_from(settings))
 
 
 def default_out(photo: Path) -> Path:
@@ -58,7 +61,8 @@ def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
     """The photos of a table with the columns file, text and, if wanted, out.
 
     Raises:
-        TableError: if a column or a file's name is missing, or results overwrite something.
+        TableError: if it is no CSV, a column or a file's name is missing, or results overwrite
+            something.
     """
     try:
         text = table.read_text(encoding="utf-8-sig")
@@ -71,28 +75,43 @@ def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
 
 
 def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
-    header = text.partition("\n")[0]
-    delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(text.splitlines(keepends=True), delimiter=delimiter)
-    reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
-    if missing := {"file", "text"} - set(reader.fieldnames):
-        raise TableError(
-            f"{name} has no column {' and no column '.join(sorted(missing))}: its first line must "
-            "be file,text or file,text,out."
-        )
-    for row in reader:
+    for line, row in _records(name, text):
         file, words, target = ((row.get(key) or "").strip() for key in ("file", "text", "out"))
-        if row.get(None):  # type: ignore[call-overload]
+        if row.get(None):
             raise TableError(
-                f"{name}, line {reader.line_num}: more columns than the first line has. Put "
-                "quotes around a text with commas."
+                f"{name}, line {line}: more columns than the first line has. Put quotes around a "
+                "text with commas."
             )
         if not file and not words:
             continue
         if not file:
-            raise TableError(f"{name}, line {reader.line_num}: there is no file.")
+            raise TableError(f"{name}, line {line}: there is no file.")
         photo = folder / file
         yield Job(photo, words, out / (target or default_out(photo).name))
+
+
+def _records(name: str, text: str) -> Iterator[tuple[int, dict[str | None, str]]]:
+    """The rows after the first, by column, each with the number of its last line."""
+    header = text.partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    line = 0
+    try:
+        reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
+        if missing := {"file", "text"} - set(reader.fieldnames):
+            raise TableError(
+                f"{name} has no column {' and no column '.join(sorted(missing))}: its first line "
+                "must be file,text or file,text,out."
+            )
+        line = reader.line_num
+        for row in reader:
+            line = reader.line_num
+            yield line, row
+    except csv.Error as error:
+        raise TableError(
+            f"{name}, line {line + 1}: {error}. A text in quotes ends with one, and has each "
+            'quote within doubled: "a 5"" cup".'
+        ) from error
 
 
 def _checked(jobs: list[Job]) -> list[Job]:

@@ -3,6 +3,9 @@
 import io
 import logging
 import os
+import re
+import struct
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +25,14 @@ STRUCTURE = {
     *(254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281),
     *(284, 288, 289, 290, 291, 292, 293, 301, 317, 318, 319, 320, 321, 322, 323, 324, 325),
     *(330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 519, 520, 521),
-    *(529, 530, 531, 532, XMP, 34675),
+    *(529, 530, 531, 532, XMP, 34377, 34675, 37724),
 }
+JPEG_XMP_BYTES = 65504  # that one segment holds after its name
+# What Pillow's decoders and encoders let through when a file's numbers make no sense.
+BROKEN = (
+    *(ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError),
+    struct.error,
+)
 
 
 class PhotoError(ValueError):
@@ -32,7 +41,7 @@ class PhotoError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Photo:
-    """A photo, upright.
+    """A photo, upright, with what is kept of its metadata: EXIF and XMP, not IPTC.
 
     Attributes:
         picture: RGB, eight bits, in sRGB; what was see-through is on white.
@@ -53,33 +62,46 @@ def read(path: Path) -> Photo:
     """Read a photo of any kind.
 
     Raises:
-        PhotoError: if there is no such file, or it is not a picture, or broken.
+        PhotoError: if there is no such file, or it is not a picture, broken or too large.
     """
-    with _open(path) as image:
-        try:
-            exif = image.getexif()
-            for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-                exif.get_ifd(part)  # a TIFF file is closed once it is loaded
-            image.load()
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            raise PhotoError(f"{path.name} is broken or cut off: {error}") from error
-        if getattr(image, "n_frames", 1) > 1:
-            logger.warning("%s has %d pages: the first is taken", path.name, image.n_frames)
-        turned = exif.get(ExifTags.Base.Orientation, 1) >= 5
-        upright = _upright(_in_eight_bits(image, path), exif.get(ExifTags.Base.Orientation, 1))
-        dpi = image.info.get("dpi")
-        xmp = image.info.get("xmp")
+    try:
+        with Image.open(path) as image:
+            return _read(image, path)
+    except PhotoError:
+        raise
+    except FileNotFoundError as error:
+        raise PhotoError(f"There is no file {path}.") from error
+    except UnidentifiedImageError as error:
+        raise PhotoError(f"{path.name} is not a picture that can be read.") from error
+    except Image.DecompressionBombError as error:
+        raise PhotoError(
+            f"{path.name} has more than 178 megapixels, the most that ComfyUI reads: scale it down."
+        ) from error
+    except BROKEN as error:
+        raise PhotoError(f"{path.name} cannot be read, is broken or cut off: {error}") from error
+
+
+def _read(image: Image.Image, path: Path) -> Photo:
+    exif = image.getexif()
+    for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+        exif.get_ifd(part)  # a TIFF file is closed once it is loaded
+    image.load()
+    if getattr(image, "n_frames", 1) > 1:
+        logger.warning("%s has %d pages: the first is taken", path.name, image.n_frames)
+    orientation = exif.get(ExifTags.Base.Orientation, 1)
+    upright = _upright(_in_eight_bits(image, path), orientation)
     rgb, alpha = _in_srgb(upright, image.info.get("icc_profile"), path)
     for tag in STRUCTURE | {ExifTags.Base.Orientation}:
         exif.pop(tag, None)
+    dpi = image.info.get("dpi")
     if dpi is not None:
         dpi = (float(dpi[0]), float(dpi[1]))
     return Photo(
         picture=rgb,
         alpha=alpha,
         exif=exif,
-        dpi=(dpi[1], dpi[0]) if dpi and turned else dpi,
-        xmp=_without_orientation(xmp),
+        dpi=(dpi[1], dpi[0]) if dpi and orientation in range(5, 9) else dpi,
+        xmp=_without_orientation(image.info.get("xmp")),
     )
 
 
@@ -128,17 +150,20 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     options: dict[str, Any] = {"exif": exif, "icc_profile": profile, **_format(suffix)}
     if photo.dpi and suffix != ".webp":
         options["dpi"] = photo.dpi
-    if photo.xmp:
+    if photo.xmp and suffix in {".jpg", ".jpeg"} and len(photo.xmp) > JPEG_XMP_BYTES:
+        logger.warning("%s: its XMP data are too long for a JPEG file and are left out", out.name)
+    elif photo.xmp:
         options |= _with_xmp(photo.xmp, exif, suffix)
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         picture.save(part, **options)
         os.replace(part, out)  # noqa: PTH105
-    except (OSError, ValueError) as error:
+    except BROKEN as error:
         raise PhotoError(f"{out} cannot be written: {error}") from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError, ValueError):  # as above, for a place that cannot be
+            part.unlink(missing_ok=True)
 
 
 def made_from(path: Path) -> str | None:
@@ -146,19 +171,8 @@ def made_from(path: Path) -> str | None:
     try:
         with Image.open(path) as image:
             return image.getexif().get(ExifTags.Base.ImageHistory)
-    except OSError:
+    except (*BROKEN, Image.DecompressionBombError):
         return None
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except FileNotFoundError as error:
-        raise PhotoError(f"There is no file {path}.") from error
-    except UnidentifiedImageError as error:
-        raise PhotoError(f"{path.name} is not a picture that can be read.") from error
-    except (OSError, Image.DecompressionBombError) as error:
-        raise PhotoError(f"{path.name} cannot be read: {error}") from error
 
 
 def _with_xmp(xmp: bytes, exif: Image.Exif, suffix: str) -> dict[str, Any]:
@@ -193,7 +207,7 @@ def _in_eight_bits(image: Image.Image, path: Path) -> Image.Image:
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(ExifTags.Base.BitsPerSample, (16,))
     white = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
-    share = np.asarray(image).astype(np.float64) / white
+    share = np.asarray(image, dtype=np.float32) / white
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # Pillow leaves these negative
         share = 1 - share
     return Image.fromarray((share.clip(0, 1) * 255).round().astype(np.uint8))
@@ -239,7 +253,4 @@ def _without_orientation(xmp: bytes | str | None) -> bytes | None:
     if xmp is None:
         return None
     packet = xmp.encode() if isinstance(xmp, str) else xmp
-    for turn in b"2345678":
-        packet = packet.replace(b'tiff:Orientation="%c"' % turn, b'tiff:Orientation="1"')
-        packet = packet.replace(b"<tiff:Orientation>%c<" % turn, b"<tiff:Orientation>1<")
-    return packet
+    return re.sub(rb"(tiff:Orientation\s*(?:=\s*[\"']|>)\s*)[2-8]", rb"\g<1>1", packet)

@@ -48,17 +48,18 @@ class Server:
 
     def is_up(self) -> bool:
         """Whether it answers."""
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with urllib.request.urlopen(f"http://{self.address}/system_stats", timeout=30):
+            with direct.open(f"http://{self.address}/system_stats", timeout=30):
                 return True
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             return False
 
-    def gone(self) -> ServerError:
-        """What to raise when it does not answer any more."""
+    def failure(self, what: str) -> ServerError:
+        """What to raise when it does not answer: a sentence, and the end of its log if any."""
         log = self.base / "server.log"
         said = log.read_text(encoding="utf-8", errors="replace")[-3000:] if log.exists() else ""
-        return ServerError(f"ComfyUI has stopped. Its last words:\n{said}")
+        return ServerError(f"{what} Its last words:\n{said}" if said else what)
 
     def events(self, workflow: Workflow) -> Iterator[dict[str, Any]]:
         """Run a workflow, and give each of its events until it has ended well.
@@ -80,7 +81,7 @@ class Server:
         except StopAsyncIteration:
             return
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise self.gone() from error
+            raise self.failure("ComfyUI has stopped.") from error
         finally:
             loop.run_until_complete(listening.aclose())
             loop.close()
@@ -147,17 +148,24 @@ def has_gpu() -> bool:
 
 
 def lay_out(base: Path) -> None:
-    """Make the server's own folder, with the pack linked into its custom nodes."""
+    """Make the server's own folder, with the pack linked into its custom nodes.
+
+    Raises:
+        ServerError: if something other than a link is in the pack's place.
+    """
     for folder in ("custom_nodes", "user", "input", "output", "models/checkpoints"):
         (base / folder).mkdir(parents=True, exist_ok=True)
     link = base / "custom_nodes" / PACK
-    if link.exists():
+    if link.exists() and link.samefile(ROOT):
         return
+    try:
+        link.unlink(missing_ok=True)  # of a project that was moved, or of another copy
+    except OSError as error:
+        raise ServerError(f"{link} is not a link to this project: move it away.") from error
     if sys.platform == "win32":  # a junction, since links need rights that users lack
         command = ["cmd", "/c", "mklink", "/J", str(link), str(ROOT)]
         subprocess.run(command, check=True, capture_output=True)
     else:
-        link.unlink(missing_ok=True)  # of a project that was moved
         link.symlink_to(ROOT, target_is_directory=True)
 
 
@@ -210,11 +218,13 @@ def run_server(
 
 def _wait_for(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while server.process.poll() is None and time.monotonic() < deadline:
+    while server.process.poll() is None:
         if server.is_up():
             return
+        if time.monotonic() > deadline:
+            raise server.failure(f"ComfyUI did not answer within {START_SECONDS} s.")
         time.sleep(0.2)
-    raise server.gone()
+    raise server.failure("ComfyUI has stopped.")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -39,12 +39,21 @@ def test_tables_of_several_programs_are_read(folder: Path, text: str, encoding: 
     ]
 
 
+@pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\f", "\v", "\x1c"])
+def test_only_ends_of_lines_end_rows(folder: Path, mark: str) -> None:
+    first, second = in_table(table(folder, f"file,text\na.jpg,red{mark}cup\nb.png,x"), folder, None)
+    assert (first.text, second.text) == (f"red{mark}cup", "x")
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
         ("name,text\na.jpg,red", "no column file"),
         ("file,text\na.jpg,red, green", "line 2: more columns"),
         ("file,text\n,red", "line 2: there is no file"),
+        ('file,text\na.jpg,red\nb.png,"blue\nc.bmp,green\n', "line 3: unexpected end of data"),
+        ('file,text\na.jpg,red\nb.png,"a 5" cup"\n', "line 3: ',' expected"),
+        ("file,text\na.jpg," + 150_000 * "red ", "line 2: field larger than"),
         ("file,text\n", "names no photo"),
         ("file,text,out\na.jpg,red,b.png\nb.png,blue,", "would overwrite a photo"),
         ("file,text\na.jpg,red\na.jpg,blue", "both to be written"),
@@ -74,6 +83,10 @@ def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> Non
     assert job.is_finished(settings)
     assert not replace(job, text="a red car").is_finished(settings)
     assert not job.is_finished(replace(settings, seed=1))
+
+
+def test_a_name_that_cannot_be_is_not_finished(folder: Path) -> None:
+    assert not Job(folder / "a.jpg", "", folder / f"{'a' * 300}.jpg").is_finished(Settings())
 
 
 def test_a_file_of_somebody_else_is_not_made_again(folder: Path) -> None:

@@ -1,6 +1,8 @@
 """Photo files of every kind, read and written."""
 
 import io
+import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps
 
-from lcad_nodes.client.photos import Photo, PhotoError, made_from, read, read_mask, write
+from lcad_nodes.client.photos import (
+    READABLE,
+    WRITABLE,
+    Photo,
+    PhotoError,
+    made_from,
+    read,
+    read_mask,
+    write,
+)
 
 
 def slope(width: int = 40, height: int = 24) -> Image.Image:
@@ -30,6 +41,18 @@ def test_a_16_bit_scan_is_scaled_and_not_clipped(tmp_path: Path, suffix: str) ->
     file = saved(Image.fromarray(values), tmp_path / f"scan.{suffix}")
     levels = np.asarray(read(file).picture)[0, :, 0].astype(int)
     assert abs(levels - values[0] / 257).max() <= 0.5
+
+
+def test_a_16_bit_scan_takes_little_memory(tmp_path: Path) -> None:
+    side = 1000
+    file = saved(Image.fromarray(np.ones((side, side), dtype=np.uint16)), tmp_path / "scan.png")
+    tracemalloc.start()
+    try:
+        read(file)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak / side**2 < 16  # bytes a pixel
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr"])
@@ -103,6 +126,48 @@ def test_xmp_is_kept_and_does_not_turn_the_picture_again(
     assert b'Orientation="6"' not in kept
 
 
+@pytest.mark.parametrize(
+    "turn",
+    [
+        b"<a tiff:Orientation='6'/>",
+        b'<a tiff:Orientation = "8"/>',
+        b"<tiff:Orientation> 3 </tiff:Orientation>",
+    ],
+)
+def test_xmp_says_upright_however_it_is_written(tmp_path: Path, turn: bytes) -> None:
+    first = Photo(slope().convert("RGB"), None, Image.Exif(), None, turn)
+    write(first.picture, first, tmp_path / "a.jpg", "")
+    kept = read(tmp_path / "a.jpg").xmp
+    assert kept is not None
+    assert kept == turn.translate(bytes.maketrans(b"368", b"111"))
+
+
+def test_xmp_that_is_too_long_for_a_jpeg_is_left_out_and_that_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for size in (65504, 65505):
+        photo = Photo(slope().convert("RGB"), None, Image.Exif(), None, b"x" * size)
+        write(photo.picture, photo, tmp_path / f"{size}.jpg", "")
+        write(photo.picture, photo, tmp_path / f"{size}.png", "")
+    assert [len(read(tmp_path / f"{size}.png").xmp or b"") for size in (65504, 65505)] == [
+        65504,
+        65505,
+    ]
+    assert len(read(tmp_path / "65504.jpg").xmp or b"") == 65504
+    assert read(tmp_path / "65505.jpg").xmp is None
+    assert "65505.jpg: its XMP data are too long" in caplog.text
+    assert "65504.jpg" not in caplog.text
+
+
+@pytest.mark.parametrize("tag", [34377, 37724])
+def test_a_scan_with_photoshop_layers_becomes_a_jpeg(tmp_path: Path, tag: int) -> None:
+    exif = Image.Exif()
+    exif[tag] = bytes(70_000)
+    photo = read(saved(slope(), tmp_path / "a.tif", exif=exif))
+    write(photo.picture, photo, tmp_path / "a.jpg", "")
+    assert made_from(tmp_path / "a.jpg") == ""
+
+
 def test_a_color_profile_is_applied(tmp_path: Path) -> None:
     lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
     plain = slope().convert("RGB")
@@ -153,6 +218,55 @@ def test_a_file_cut_off_anywhere_is_named(
         read(file)
 
 
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """A small whole file of each format, by its name's end, with all that the format can carry."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "1954:06:01 12:00:00"
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    options = {"exif": exif, "icc_profile": profile, "dpi": (300, 300)}
+    folder = tmp_path_factory.mktemp("whole")
+    return {
+        suffix: saved(
+            slope(), folder / f"a{suffix}", **options if suffix in WRITABLE else {}
+        ).read_bytes()
+        for suffix in sorted(READABLE)
+    }
+
+
+@given(suffix=st.sampled_from(sorted(READABLE)), data=st.data())
+@settings(max_examples=300, deadline=None)
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_with_wrong_bytes_is_read_or_refused(
+    files: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    suffix: str,
+    data: st.DataObject,
+) -> None:
+    content = bytearray(files[suffix])
+    places = st.integers(0, min(len(content), 300) - 1)  # where the structure is
+    for place, value in data.draw(st.dictionaries(places, st.integers(0, 255), max_size=6)).items():
+        content[place] = value
+    file = tmp_path_factory.mktemp("wrong", numbered=True) / f"wrong{suffix}"
+    file.write_bytes(content)
+    made_from(file)
+    with suppress(PhotoError):
+        photo = read(file)
+        for result in WRITABLE:
+            write(photo.picture, photo, file.with_name(f"out{result}"), "")
+
+
+def test_a_picture_beyond_the_limit_is_named_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = saved(slope(), tmp_path / "wall.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 400)
+    with pytest.raises(PhotoError, match=r"wall\.png has more than 178 megapixels"):
+        read(file)
+    assert made_from(file) is None
+
+
 def test_masks_are_white_or_opaque_at_the_object(tmp_path: Path) -> None:
     picture = Image.new("RGBA", (40, 24), (10, 10, 10, 255))
     picture.putalpha(slope())
@@ -174,3 +288,11 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(PhotoError, match=r"too large\.webp cannot be written"):
         write(photo.picture, photo, tmp_path / "too large.webp", "")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["letter/a.png", f"{'a' * 300}.png", "a\0.png"])
+def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, place: str) -> None:
+    (tmp_path / "letter").write_text("Dear all")
+    photo = Photo(slope(), None, Image.Exif(), None, None)
+    with pytest.raises(PhotoError, match=r"a.*\.png cannot be written"):
+        write(photo.picture, photo, tmp_path / place, "")

@@ -1,0 +1,98 @@
+"""What is said while a folder is colorized. Its photos are broken: no server is asked for them."""
+
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lcad_nodes.client import colorize, photos
+from lcad_nodes.client.colorize import Colorizer, colorize_many
+from lcad_nodes.client.jobs import Job
+from lcad_nodes.client.server import ROOT, Server, ServerError
+from lcad_nodes.client.workflow import Settings
+
+START_SECONDS = 3600
+
+
+@pytest.fixture
+def jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> list[Job]:
+    """Five broken photos, for servers that take an hour to start."""
+    caplog.set_level(logging.INFO)
+    clock = [time.monotonic()]
+
+    @contextmanager
+    def started(*_: object, **__: object) -> Iterator[Colorizer]:
+        clock[0] += START_SECONDS
+        yield Colorizer(Server.__new__(Server), Settings())
+
+    monkeypatch.setattr(colorize, "colorizer", started)
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    for name in "abcde":
+        (tmp_path / f"{name}.png").write_text("Dear all")
+    return [Job(tmp_path / f"{n}.png", "", tmp_path / f"{n}.color.png") for n in "abcde"]
+
+
+def stopping(monkeypatch: pytest.MonkeyPatch, error: type[BaseException], names: str) -> None:
+    """Make the run stop at some photos."""
+    read = photos.read
+
+    def stopped(path: Path) -> photos.Photo:
+        if path.stem in names:
+            raise error("it has stopped")
+        return read(path)
+
+    monkeypatch.setattr(photos, "read", stopped)
+
+
+def run(jobs: list[Job], folder: Path) -> int:
+    return colorize_many(jobs, folder, Settings(), None, cpu=True)
+
+
+def test_the_time_left_is_that_of_photos_and_not_of_the_start(
+    jobs: list[Job], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert run(jobs, tmp_path) == 5
+    said = [line for line in caplog.messages if line.startswith("[")]
+    assert all(line.endswith("(less than a minute left)") for line in said[:4])
+    assert not said[4].endswith("left)")
+    assert "0 colorized, 5 failed" in caplog.text
+
+
+@pytest.mark.parametrize(("error", "names"), [(KeyboardInterrupt, "c"), (ServerError, "bc")])
+def test_what_failed_is_told_even_where_the_run_is_stopped(
+    jobs: list[Job],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    error: type[BaseException],
+    names: str,
+) -> None:
+    stopping(monkeypatch, error, names)
+    with pytest.raises(error):
+        run(jobs, tmp_path)
+    assert "0 colorized, 2 failed, 3 left" in caplog.text
+    assert f"  {tmp_path / 'a.png'}: a.png is not a picture" in caplog.text
+
+
+def test_large_scans_are_handled_without_a_warning(tmp_path: Path) -> None:
+    for name in ("scan.png", "scan.color.png"):
+        Image.new("1", (10_000, 10_000)).save(tmp_path / name)
+    finished = subprocess.run(
+        [sys.executable, "-m", "lcad_nodes.client", "colorize", tmp_path],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=60,
+        check=False,
+    )
+    assert finished.returncode == 0
+    assert "1 photos, 1 of them finished before" in finished.stdout
+    assert finished.stderr == ""

@@ -1,0 +1,101 @@
+"""The server's folder, and what is said of one that does not answer."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lcad_nodes.client import server
+from lcad_nodes.client.server import (
+    PACK,
+    ROOT,
+    Server,
+    ServerError,
+    free_port,
+    is_taken,
+    lay_out,
+    run_server,
+)
+
+
+@pytest.fixture
+def answering(tmp_path: Path) -> Iterator[Server]:
+    """Something that answers at the address that is asked."""
+    (tmp_path / "system_stats").write_text("{}")
+    port = free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"]
+    process = subprocess.Popen([*command, "--directory", tmp_path], stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 30
+        while not is_taken(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        yield Server(process, port, tmp_path)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_the_own_server_is_not_asked_through_a_proxy(
+    answering: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
+    monkeypatch.delenv("no_proxy", raising=False)
+    assert answering.is_up()
+
+
+@pytest.mark.parametrize("target", ["nowhere", "another copy", ROOT])
+def test_the_pack_is_linked_from_this_project(tmp_path: Path, target: str | Path) -> None:
+    (tmp_path / "another copy").mkdir()
+    (tmp_path / "custom_nodes").mkdir()
+    link = tmp_path / "custom_nodes" / PACK
+    link.symlink_to(tmp_path / target, target_is_directory=True)
+    lay_out(tmp_path)
+    assert link.samefile(ROOT)
+    assert (tmp_path / "another copy").is_dir()
+
+
+def test_a_copy_in_the_place_of_the_link_is_named_and_kept(tmp_path: Path) -> None:
+    copy = tmp_path / "custom_nodes" / PACK
+    copy.mkdir(parents=True)
+    with pytest.raises(ServerError, match="is not a link to this project"):
+        lay_out(tmp_path)
+    assert copy.is_dir()
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> Path:
+    """In ComfyUI's place, a program that says a word and stops."""
+    (tmp_path / "main.py").write_text("import sys; sys.exit('no memory')")
+    return tmp_path
+
+
+def test_a_server_that_stops_is_quoted_from_its_log(broken: Path) -> None:
+    with (
+        pytest.raises(ServerError, match=r"ComfyUI has stopped\. Its last words:\nno memory"),
+        (broken / "server.log").open("wb") as log,
+        run_server(broken, broken, port=free_port(), cpu=True, log=log),
+    ):
+        pytest.fail("it never started")
+
+
+def test_a_server_without_a_log_is_not_quoted(broken: Path) -> None:
+    with (
+        pytest.raises(ServerError, match=r"ComfyUI has stopped\.$"),
+        run_server(broken, broken, port=free_port(), cpu=True),
+    ):
+        pytest.fail("it never started")
+
+
+def test_a_server_that_never_answers_is_not_said_to_have_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "START_SECONDS", 0.3)
+    (tmp_path / "main.py").write_text("import time; time.sleep(60)")
+    with (
+        pytest.raises(ServerError, match=r"ComfyUI did not answer within 0\.3 s\.$"),
+        run_server(tmp_path, tmp_path, port=free_port(), cpu=True),
+    ):
+        pytest.fail("it never answered")
