@@ -86,8 +86,8 @@ def _read(image: Image.Image, path: Path) -> Photo:
     for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         exif.get_ifd(part)  # a TIFF file is closed once it is loaded
     image.load()
-    if getattr(image, "n_frames", 1) > 1:
-        logger.warning("%s has %d pages: the first is taken", path.name, image.n_frames)
+    if (pages := getattr(image, "n_frames", 1)) > 1:
+        logger.warning("%s has %d pages: the first is taken", path.name, pages)
     orientation = exif.get(ExifTags.Base.Orientation, 1)
     upright = _upright(_in_eight_bits(image, path), orientation)
     rgb, alpha = _in_srgb(upright, image.info.get("icc_profile"), path)
