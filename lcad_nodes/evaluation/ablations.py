@@ -22,7 +22,7 @@ SIDE = 256
 """Side of the scenes, in px."""
 SHOWN = 6
 """Scenes on the sheet."""
-STRENGTHS = (1.0, 2.0, 3.0, 5.0, 10.0)
+STRENGTHS = (1.0, 2.0, 3.0, 5.0, 8.0, 10.0)
 """Beside 0, which is no guidance."""
 SPANS = ((0.0, 0.25), (0.0, 0.5), (0.25, 1.0), (0.5, 1.0))
 """Shares of the sampling at which guidance starts and ends."""
