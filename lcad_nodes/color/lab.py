@@ -1,6 +1,7 @@
 """CIE Lab (D65) of sRGB images, as tensors B,C,H,W."""
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -101,10 +102,20 @@ def check_image(image: Tensor, *, channels: int) -> None:
 def _rgb_to_lab(rgb: Tensor) -> Tensor:
     from kornia.color import rgb_to_lab  # takes half a second: not before a picture is made
 
-    return rgb_to_lab(rgb)
+    with _exact(rgb):
+        return rgb_to_lab(rgb)
 
 
 def _lab_to_rgb(lab: Tensor) -> Tensor:
     from kornia.color import lab_to_rgb
 
-    return lab_to_rgb(lab)
+    with _exact(lab):
+        return lab_to_rgb(lab)
+
+
+def _exact(image: Tensor) -> AbstractContextManager[object]:
+    """Keep mixed precision, as in training, off colors: bfloat16 moves a* by up to 3."""
+    device = image.device.type
+    if not torch.amp.is_autocast_available(device):
+        return nullcontext()
+    return torch.autocast(device, enabled=False)

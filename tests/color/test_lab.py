@@ -40,6 +40,16 @@ def test_gray_of_a_lightness_has_that_lightness_and_no_color(value: float) -> No
     assert torch.allclose(image, image[:, :1].expand_as(image), atol=1e-4)
 
 
+def test_mixed_precision_leaves_colors_exact() -> None:
+    rgb = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    lab = rgb_to_lab(rgb)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(rgb_to_lab(rgb), lab)
+        assert torch.equal(lightness(rgb), lab[:, :1])
+        assert torch.allclose(lab_to_rgb(lab), rgb, atol=1e-4)
+        assert torch.allclose(lightness(gray(lab[:, :1])), lab[:, :1], atol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("image", "message"),
     [
