@@ -96,7 +96,7 @@ class Compression(nn.Module):
             loss = loss + self._adversarial(image, decoded, loss, step, figures)
         if config.train == "all":
             loss = loss + config.kl_weight * kl
-        figures["psnr"] = -10 * (residual / 2).square().mean().log10()
+        figures["psnr"] = -10 * (residual / 2).square().mean(dim=(1, 2, 3)).log10().mean()
         return loss, {name: figure.detach() for name, figure in figures.items()}
 
     def _decode(self, image: Tensor, rgb: Tensor, numbers: Tensor) -> tuple[Tensor, Tensor]:

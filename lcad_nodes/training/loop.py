@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from ..model.checkpoint import StateDict
 from .checkpoints import save_checkpoint
-from .config import FitConfig
+from .config import ConfigError, FitConfig
 from .log import start_log, trackers
 from .sheet import Row, save_sheet
 
@@ -103,6 +103,11 @@ class Fit:
         """Where everything lies that is needed to go on."""
         return self.directory / f"{self.name}.state"
 
+    @property
+    def _before(self) -> Path:
+        """Where the state lies while another takes its place."""
+        return self.state.with_suffix(".before")
+
     def run(
         self, batches: Callable[[int], Iterator[Any]], samples: Callable[[], Sequence[Row]]
     ) -> Path:
@@ -116,8 +121,10 @@ class Fit:
             The checkpoint's path.
 
         Raises:
+            ConfigError: if processes do not share the folder that they save to.
             TrainingError: if the loss is not finite.
         """
+        self._check_shared()
         self._go_on()
         config, progress = self.config, self.progress
         start_log(self.accelerator, config, self.name, progress.step)
@@ -143,7 +150,33 @@ class Fit:
         self.accelerator.end_training()
         return path
 
+    def _check_shared(self) -> None:
+        """Make sure that all go on from what one of them saves, on whatever machine they are."""
+        mark = self.directory / f"{self.name}.shared"
+        if self.accelerator.is_main_process:
+            mark.touch()
+        self.accelerator.wait_for_everyone()
+        unseen: Any = self.accelerator.reduce(
+            torch.tensor(not mark.exists(), device=self.accelerator.device).float()
+        )
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            mark.unlink()
+        if unseen:
+            raise ConfigError(
+                f"directory = {self.config.directory}: {int(unseen)} of "
+                f"{self.accelerator.num_processes} processes do not see what the first one writes "
+                "there. Several machines need one folder that all of them share"
+            )
+
     def _go_on(self) -> None:
+        if self.accelerator.is_main_process and self._before.exists():
+            # Killed while the state was replaced: what was put aside is whole.
+            if self.state.exists():
+                shutil.rmtree(self._before)
+            else:
+                self._before.rename(self.state)
+        self.accelerator.wait_for_everyone()
         if self.state.exists():
             self.accelerator.load_state(str(self.state))
             logger.info("going on from step %d", self.progress.step)
@@ -218,8 +251,10 @@ class Fit:
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             # Whoever is killed while saving goes on from the state before.
-            shutil.rmtree(self.state, ignore_errors=True)
+            if self.state.exists():
+                self.state.rename(self._before)
             partial.rename(self.state)
+            shutil.rmtree(self._before, ignore_errors=True)
             with self._averaged():
                 save_checkpoint(self.stage.checkpoint(), path, self.size)
         self.accelerator.wait_for_everyone()

@@ -7,6 +7,7 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from accelerate.utils import reduce
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -84,18 +85,22 @@ class LastLayer:
     ) -> Tensor:
         """Compute how much larger the one loss's gradient is than the other's.
 
+        It is that of the batches of all processes together, which must all be here.
+
         Args:
             reconstruction: scalar.
             adversarial: scalar.
             decoded: what the layer gave, and both were computed from.
         """
-        first, second = (self._slope(loss, decoded) for loss in (reconstruction, adversarial))
+        slopes = torch.stack([self._slope(x, decoded) for x in (reconstruction, adversarial)])
+        means: Any = reduce(slopes, "mean")
+        first, second = means.flatten(1).norm(dim=1)
         return (first / (second + 1e-4)).clamp(0, 1e4)
 
     def _slope(self, loss: Tensor, decoded: Tensor) -> Tensor:
         (slope,) = torch.autograd.grad(loss, decoded, retain_graph=True)
         shape = self.layer.weight.shape
-        return conv2d_weight(self.input, shape, slope.float(), padding=1).norm()
+        return conv2d_weight(self.input, shape, slope.float(), padding=1)
 
 
 def load_lpips(backbone: Path) -> nn.Module:

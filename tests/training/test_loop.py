@@ -1,6 +1,7 @@
 """The loop that both stages share, on the smallest network there is."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -156,3 +157,39 @@ def test_an_interrupted_save_leaves_the_state_before(config: FitConfig) -> None:
     (partial / "model.safetensors").write_text("cut short")
     _run(config)
     assert [row[0] for row in _log(config)] == ["step", *map(str, range(1, 9))]
+
+
+@pytest.mark.parametrize(("moment", "kept"), [(0, 2), (1, 2), (2, 3)])
+def test_whoever_is_killed_while_the_state_is_replaced_loses_nothing(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch, moment: int, kept: int
+) -> None:
+    whole = _run(config)
+    other = replace(config, directory=config.directory + "-2", save_every=1)
+    stage, done = Line(), []
+
+    def killed(do: Callable[..., Any]) -> Callable[..., Any]:
+        def moved(*arguments: Any, **options: Any) -> Any:
+            done.append(fit.progress.step)
+            if done.count(3) > moment:
+                raise KeyboardInterrupt
+            return do(*arguments, **options)
+
+        return moved
+
+    fit = Fit(stage, other, "line", 64)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", killed(Path.rename))
+        patch.setattr(shutil, "rmtree", killed(shutil.rmtree))
+        with pytest.raises(KeyboardInterrupt):
+            fit.run(lambda first: _batches(2, first), list)
+    begun = []
+
+    def batches(first: int) -> Iterator[Tensor]:
+        begun.append(first)
+        return _batches(2, first)
+
+    resumed = load_file(Fit(Line(), other, "line", 64).run(batches, list))
+    assert begun == [kept]
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    left = {path.name for path in Path(other.directory).iterdir()}
+    assert left == {"line.state", "line.safetensors", "line.csv"}
