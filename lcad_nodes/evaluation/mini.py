@@ -90,10 +90,12 @@ INF = float("inf")
 ROWS = (
     Row("one", "color accuracy, one object", ratio, (0.95, 1), share=True),
     Row("several", "color accuracy, 2-3 different objects, no masks", ratio, (0.85, 1), share=True),
+    Row("unplaced", "the same, not told where they are", ratio, (0.85, 1), share=True),
     Row("alike", "binding, 2-3 of one kind, masks and guidance", ratio, (0.95, 1), share=True),
     Row("alike", "the same without guidance", _unguided, None, share=True),
     Row("alike", "what guidance adds, in points", _gain, (0.3, 1), share=True),
     Row("outside", "mean ΔE2000 to the truth outside the objects", mean, (0, 6)),
+    Row("gray", "the same of the gray photo", mean, None),
     Row("lightness", "SSIM of the decoder's own lightness", mean, (0.97, INF)),
     Row("autoencoder", "autoencoder on true colors, PSNR in dB", mean, (30, INF)),
     Row("locked", "the same with the photo's lightness, PSNR in dB", mean, None),
@@ -133,7 +135,7 @@ class Measurement:
         others = [recolored(scene) for scene in scenes]
         changed = self._colorizer.decode(self._colorizer.sample(luminance, others, seed), luminance)
         self.samples["one"] += hits(scenes, pictures)
-        self.samples["outside"] += outside(scenes, pictures)
+        self._outside(scenes, pictures)
         self.samples["distinct"] += told_apart(scenes, pictures, changed)
         own, photos = self._colorizer.own_lightness(latents, luminance)
         self.samples["lightness"] += column(ssim(own, photos, 100.0))
@@ -144,13 +146,14 @@ class Measurement:
         self._show(scenes, (texts, pictures), (others, changed), seed=seed)
 
     def several(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure scenes of different objects, all described, without masks."""
-        images, texts = stack(scenes)
-        luminance = self._colorizer.read(images)
-        pictures = self._colorizer.decode(self._colorizer.sample(luminance, texts, seed), luminance)
+        """Measure scenes of different objects, all described with their places, without masks."""
+        pictures = self._described(scenes, seed)
         self.samples["several"] += hits(scenes, pictures)
-        self.samples["outside"] += outside(scenes, pictures)
-        self._show(scenes, (texts, pictures), seed=seed)
+        self._outside(scenes, pictures)
+
+    def unplaced(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure the same scenes described from left to right, or from the top, without places."""
+        self.samples["unplaced"] += hits(scenes, self._described(scenes, seed))
 
     def alike(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure scenes of objects of one kind, with guidance and without."""
@@ -193,6 +196,19 @@ class Measurement:
             for row in ROWS
             if self.samples[row.key]
         }
+
+    def _described(self, scenes: Sequence[Scene], seed: int) -> Tensor:
+        """Colorize by the description alone."""
+        images, texts = stack(scenes)
+        luminance = self._colorizer.read(images)
+        pictures = self._colorizer.decode(self._colorizer.sample(luminance, texts, seed), luminance)
+        self._show(scenes, (texts, pictures), seed=seed)
+        return pictures
+
+    def _outside(self, scenes: Sequence[Scene], pictures: Tensor) -> None:
+        """Compare what is outside the objects with the truth, and the gray photo with it too."""
+        self.samples["outside"] += outside(scenes, pictures)
+        self.samples["gray"] += outside(scenes, gray(lightness(stack(scenes)[0])))
 
     def _with_and_without(
         self, scenes: Sequence[Scene], seed: int, photographs: list[list[Tile]] | None = None
@@ -237,9 +253,12 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
     """
     builder = SceneBuilder(stamps, photos, SIDE, "held_out")
     one = [builder.build(n, objects=1, description="full") for n in range(count)]
-    several, alike = (
-        [builder.build(n, objects=2 + n % 2, kinds=k, description="full") for n in range(count)]
-        for k in ("different", "same")
+    several, unplaced, alike = (
+        [
+            builder.build(n, objects=2 + n % 2, kinds=kinds, description="full", places=places)
+            for n in range(count)
+        ]
+        for kinds, places in (("different", True), ("different", False), ("same", True))
     )
     natural = [builder.build(n, objects=0, description="none") for n in range(count)]
     mixed = [natural[n] if n % 2 else one[n] for n in range(count)]
@@ -247,6 +266,7 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
     plan = [
         (measurement.one, in_batches(one, BATCH)),
         (measurement.several, in_batches(several, BATCH)),
+        (measurement.unplaced, in_batches(unplaced, BATCH)),
         (measurement.alike, in_batches(alike, BATCH)),
         (measurement.undescribed, in_batches(natural, BATCH)),
         (measurement.autoencoder, in_batches(mixed, BATCH)),

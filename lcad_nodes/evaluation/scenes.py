@@ -180,6 +180,7 @@ class SceneBuilder:
         kinds: Kinds = "any",
         description: Description = "any",
         segments: bool = False,
+        places: bool | None = None,
     ) -> Scene:
         """The scene of a seed.
 
@@ -195,6 +196,8 @@ class SceneBuilder:
             description: "full" names every painted object and its color, "none" nothing.
             segments: whether to paint the things of a photograph, as a fifth of the scenes
                 drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
+            places: whether the description says where objects are; None: of things of one kind
+                always, otherwise half the time.
 
         Raises:
             SceneError: `objects` is out of range, or no photograph's things are known.
@@ -212,7 +215,9 @@ class SceneBuilder:
             made = self._arrange(count, kinds, rng, basic=not free, painted=description == "full")
         image, masks = _compose(made, rng)
         placed, same, ground_color = made.placed, made.same, made.ground_color
-        mentions = _mentions(placed, same, description, rng)
+        by_chance = same or rng.random() < 0.5
+        placing = by_chance if places is None else places
+        mentions = _mentions(placed, placing, description, same, rng)
         said = [mention for mention in mentions if mention]
         text, phrases = describe(said, ground_color if rng.random() < 0.4 else None, rng)
         phrase = iter(phrases)
@@ -274,7 +279,7 @@ class SceneBuilder:
     def _count(self, rng: np.random.Generator) -> int:
         if self._photos and rng.random() < 0.08:
             return 0
-        return int(rng.choice([1, 2, 3], p=[0.45, 0.32, 0.23]))
+        return int(rng.choice([1, 2, 3], p=[0.3, 0.38, 0.32]))
 
     def _ground(
         self, rng: np.random.Generator, *, natural: bool, basic: bool
@@ -389,12 +394,15 @@ def _cast_shadow(image: Image.Image, alpha: Image.Image, rng: np.random.Generato
 
 
 def _mentions(
-    placed: Sequence[_Placed], same: bool, description: Description, rng: np.random.Generator
+    placed: Sequence[_Placed],
+    placing: bool,
+    description: Description,
+    same: bool,
+    rng: np.random.Generator,
 ) -> list[Mention | None]:
-    """What is said of each object; None: nothing."""
+    """What is said of each object, with its place or without; None: nothing."""
     if description == "none" or (description == "any" and rng.random() < 0.1):
         return [None] * len(placed)
-    placing = same or rng.random() < 0.15
     full = [Mention(o.name, o.color, o.place if placing else None) for o in placed]
     if description == "full" or not placed or rng.random() < 0.8:
         return list(full)

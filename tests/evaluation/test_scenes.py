@@ -103,6 +103,18 @@ def test_objects_of_different_kinds_do_not_contain_each_others_names(
         assert not any(a in b for a, b in pairs)
 
 
+def test_the_same_scene_is_described_with_places_or_without(builder: SceneBuilder) -> None:
+    for seed in range(20):
+        told, untold = (
+            builder.build(seed, objects=2, kinds="different", description="full", places=places)
+            for places in (True, False)
+        )
+        assert torch.equal(told.image, untold.image)
+        places = {"left", "right", "leftmost", "rightmost", "top", "bottom"}
+        assert all(set(str(o.phrase).lower().split()) & places for o in told.objects)
+        assert not any(set(str(o.phrase).lower().split()) & places for o in untold.objects)
+
+
 def test_objects_hardly_hide_each_other(builder: SceneBuilder) -> None:
     for seed in range(30):
         masks = [o.mask for o in builder.build(seed, objects=3).objects]
