@@ -188,6 +188,9 @@ class DiffusionConfig:
             UNet learns, as in instance-aware sampling. 0 is the published training; from nothing,
             words are put where the guidance wants them much sooner with it.
         guidance: strength of that, per element.
+        localization_weight: factor of `guidance.localization_error`, of pictures with known masks:
+            attention learns to be where guidance would want it. 0 is the published training; from
+            nothing, which word is said of which thing is learned much sooner with it.
     """
 
     data: DataConfig
@@ -203,11 +206,12 @@ class DiffusionConfig:
     noise_bias: float = 1.0
     guided: float = 0.0
     guidance: float = 3.0
+    localization_weight: float = 0.0
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        _check(self, ("guidance",), 0)
+        _check(self, ("guidance", "localization_weight"), 0)
 
 
 def _check(config: Any, names: Sequence[str], least: float, most: float = math.inf) -> None:

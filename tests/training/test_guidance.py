@@ -15,7 +15,12 @@ from lcad_nodes.model.checkpoint import split
 from lcad_nodes.model.phrases import PhraseError
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
-from lcad_nodes.training.guidance import GuidedAttention, Instances, find_instances
+from lcad_nodes.training.guidance import (
+    GuidedAttention,
+    Instances,
+    find_instances,
+    localization_error,
+)
 from lcad_nodes.training.networks import TextConfig, UNetConfig, conditioned_input, load_unet
 
 TOKENIZER = COMFYUI / "comfy" / "sd1_tokenizer"
@@ -60,7 +65,7 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     guided = GuidedAttention(3.0)
     plain = guided(block, hidden, context)
     nobody = Instances(torch.zeros(0, 4, 4), ())
-    with guided.toward([Instances(mask[None], ((2, 3),)), nobody]):
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True]):
         found = guided(block, hidden, context)
 
     def heads(x: Tensor) -> Tensor:
@@ -78,6 +83,38 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     torch.testing.assert_close(found[0], block.to_out[0](attended), rtol=1e-4, atol=1e-5)
     assert torch.equal(found[1], plain[1])
     assert torch.equal(guided(block, hidden, context), plain)
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [False, False]) as mislaid:
+        torch.testing.assert_close(guided(block, hidden, context), plain)
+    assert len(mislaid) == 1
+
+
+def test_the_localization_error_is_the_cross_entropy_of_attention_and_mask() -> None:
+    left, right = (half.flatten() for half in halves(4))
+    logits = torch.randn(2, 8, 16, 77)
+    known = Instances(torch.stack(halves(4)), ((1, 2), (4,)))
+    found = localization_error(logits, [known, Instances(torch.zeros(0, 4, 4), ())])
+    shares = logits[0].softmax(-1).mean(0)
+    on = torch.stack([shares[:, 1] + shares[:, 2], shares[:, 4]])
+    expected = torch.nn.functional.binary_cross_entropy(on, torch.stack([left, right]))
+    torch.testing.assert_close(found, expected)
+
+
+def test_the_localization_error_is_least_where_phrases_are_read_at_their_masks() -> None:
+    left, right = (half.flatten() for half in halves(4))
+    instances = [Instances(torch.stack(halves(8)), ((1,), (4,)))]
+
+    def error(on_left: int, on_right: int) -> float:
+        logits = torch.zeros(1, 8, 16, 77)
+        logits[..., on_left] += 9 * left
+        logits[..., on_right] += 9 * right
+        return localization_error(logits, instances).item()
+
+    assert error(1, 4) < 0.1 < error(70, 70) < error(4, 1)
+
+
+def test_nothing_known_is_no_localization_error() -> None:
+    nobody = Instances(torch.zeros(0, 4, 4), ())
+    assert localization_error(torch.randn(2, 8, 16, 77), [nobody, nobody]) == 0
 
 
 @pytest.fixture
@@ -129,11 +166,32 @@ def test_guidance_is_learned_through(stage: Diffusion) -> None:
     instances = Instances(halves(8)[0][None], ((2, 3, 4),))
     inputs = conditioned_input(torch.ones(1, 4, 8, 8), torch.ones(1, 128, 8, 8))
     context = stage.text(torch.arange(77)[None]).last_hidden_state
-    with stage.attention.toward([instances]):
+    with stage.attention.toward([instances], [True]):
         stage.unet(inputs, 500, context).sample.square().sum().backward()
     queries = [p for n, p in stage.unet.named_parameters() if n.endswith("attn2.to_q.weight")]
     assert queries
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in queries)
+
+
+def test_attention_learns_where_phrases_belong(config: DiffusionConfig, golden: Golden) -> None:
+    parts = split(load_file(golden.checkpoint))
+    stage = Diffusion(replace(config, guided=0.0, localization_weight=1.0), parts)
+    rate = torch.optim.AdamW(stage.parameters(), 1e-3)
+    batch = EncodedBatch(
+        torch.ones(1, 4, 8, 8),
+        torch.randn(1, 128, 8, 8, generator=torch.Generator().manual_seed(0)),
+        torch.arange(77)[None],
+        torch.tensor([0]),
+        [Instances(torch.stack(halves(8)), ((2, 3), (5,)))],
+    )
+    errors = []
+    for step in range(12):
+        loss, figures = stage(batch, step)
+        errors.append(figures["localization"].item())
+        loss.backward()
+        rate.step()
+        rate.zero_grad()
+    assert errors[-1] < 0.5 * errors[0]
 
 
 @pytest.mark.slow
