@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "host": {".model", ".color", *COMFYUI},
     "model": set[str](),
     "color": set[str](),
-    "training": {".model", ".color", ".evaluation.scenes", *TRAINING},
+    "training": {".model", ".color", ".evaluation.files", ".evaluation.scenes", *TRAINING},
     "evaluation": {".model", ".color", *TRAINING},
     "client": set[str](),
 }

@@ -90,3 +90,28 @@ def test_what_cannot_be_read_is_named_once(shards: str, caplog: pytest.LogCaptur
 def test_fewer_shards_than_readers_are_refused(shards: str) -> None:
     with pytest.raises(DataError, match=r"4 shards cannot be dealt out to 5 readers"):
         next(iter(Shards((shards,), WHOLE, 0, 1, (4, 5), 0)))
+
+
+def test_shards_cut_short_are_read_as_far_as_they_go_and_named(
+    shards: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = (tmp_path / "photos-2.tar").read_bytes()
+    third = 2 * 4 * tarfile.BLOCKSIZE  # a picture and a text, each with a head
+    (tmp_path / "photos-2.tar").write_bytes(whole[: third + tarfile.BLOCKSIZE + 20])
+    (tmp_path / "photos-0.tar").write_bytes(b"")
+    (tmp_path / "photos-3.tar").unlink()
+    with caplog.at_level(logging.WARNING):
+        taken = _take(DataConfig(shards=(shards,), size=8, workers=0), 0, 8)
+    seen = {round(float(image[0, 0, 0]) * 25.5) for batch in taken for image in batch.images}
+    assert seen == {5, 6, 8, 9, 10, 11}
+    said = sorted(r.message for r in caplog.records if "photos-1" not in r.message)
+    assert [line.partition(".tar")[0][-1] for line in said] == ["0", "2", "3"]
+    assert "photos-2.tar (the shard ends here: ReadError: unexpected end of data" in said[1]
+    assert "photos-3.tar (the shard ends here: FileNotFoundError: No such file" in said[2]
+
+
+def test_shards_without_anything_to_read_are_refused(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "empty.tar", "w"):
+        pass
+    with pytest.raises(DataError, match=r"empty\.tar: the shard holds no samples"):
+        next(iter(Shards((str(tmp_path / "empty.tar"),), WHOLE, 0, 1, (0, 1), 0)))

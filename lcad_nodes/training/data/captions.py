@@ -1,25 +1,14 @@
-"""What is said of photos: caption files, and descriptions cut to any level of detail."""
+"""What is said of photos, cut to any level of detail."""
 
-import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from ...color.names import TERMS
 
-Captions = dict[str, tuple[str, ...]]
-
-_NUMBERED = re.compile(r"(?P<name>.+\.\w+)_\d+")
 _PARTS = re.compile(r"[,.;]+\s*|\s+and\s+(?=(?:an?|the|one|two|three|another|other|i|there)\b)")
 _SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
-
-
-class CaptionsError(ValueError):
-    """A caption file is not in a known format; the message names file and place."""
 
 
 @dataclass(frozen=True)
@@ -67,41 +56,3 @@ def shorten(text: str, place: float) -> str:
 def tells_sides(text: str) -> bool:
     """Whether a description would be wrong of the mirrored photo."""
     return _SIDES.search(text) is not None
-
-
-def read_captions(path: Path) -> Captions:
-    """Read the descriptions of photos, by file name.
-
-    Known formats: COCO's own (`images` and `annotations`); a list of texts for every file name;
-    and one text for every `<file name>_<number>`, as in Extended COCO-Stuff and Multi-instances.
-
-    Raises:
-        CaptionsError: if the file is none of these.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CaptionsError(f"{path} cannot be read as captions: {error}") from error
-    if not isinstance(content, dict):
-        raise CaptionsError(f"{path}: expected an object, not {type(content).__name__}")
-    pairs = _coco(content, path) if "annotations" in content else content.items()
-    captions: dict[str, list[str]] = {}
-    for name, texts in pairs:
-        if isinstance(texts, str):
-            numbered = _NUMBERED.fullmatch(name)
-            name, texts = (numbered["name"] if numbered else name), [texts]
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise CaptionsError(f"{path}: {name}: expected a text or a list of texts")
-        captions.setdefault(name, []).extend(text.strip() for text in texts)
-    return {name: tuple(texts) for name, texts in captions.items()}
-
-
-def _coco(content: Mapping[str, Any], path: Path) -> list[tuple[str, Any]]:
-    try:
-        names = {image["id"]: image["file_name"] for image in content["images"]}
-        return [(names[a["image_id"]], a["caption"]) for a in content["annotations"]]
-    except (KeyError, TypeError) as error:
-        raise CaptionsError(
-            f"{path}: not COCO captions: images need id and file_name, annotations image_id and "
-            f"caption ({type(error).__name__}: {error})"
-        ) from error

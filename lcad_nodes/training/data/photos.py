@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from .captions import Captions, read_captions
+from ...evaluation.files import Captions, read_captions
 from .pictures import Augment, DataError, Photo, Sample, readable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

@@ -1,6 +1,5 @@
 """Photos into training samples: decoded, cropped, mirrored, with as much said as chance wants."""
 
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +9,10 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from ...evaluation.files import PictureError, read_picture
 from .captions import Detail, tells_sides
 
 HOPELESS = 1000
-
-
-class PictureError(ValueError):
-    """A picture cannot be decoded; the message says what was found."""
 
 
 class DataError(ValueError):
@@ -57,11 +53,13 @@ class Photo:
         name: what the log calls it.
         source: a path, or the encoded bytes; None: there is no picture.
         texts: its descriptions.
+        reason: why there is no picture.
     """
 
     name: str
     source: Path | bytes | None
-    texts: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    reason: str = "there is no picture of this name"
 
 
 @dataclass(frozen=True)
@@ -98,19 +96,6 @@ class Augment:
         return Sample(torch.from_numpy(np.array(cut)).movedim(-1, 0).float() / 255, text)
 
 
-def decode(source: Path | bytes) -> Image.Image:
-    """Decode a picture, upright and in RGB.
-
-    Raises:
-        PictureError: if it is broken, cut short, or no picture.
-    """
-    try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            return ImageOps.exif_transpose(image).convert("RGB")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PictureError(f"{type(error).__name__}: {error}") from error
-
-
 def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tuple[Skipped, ...]]]:
     """Yield one decoded photo for every photo: the next that can be read.
 
@@ -127,8 +112,8 @@ def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tupl
     for photo in photos:
         try:
             if photo.source is None:
-                raise PictureError("there is no picture of this name")
-            image = decode(photo.source)
+                raise PictureError(photo.reason)
+            image = read_picture(photo.source)
         except PictureError as error:
             skipped = (*skipped, Skipped(photo.name, str(error)))
             if len(skipped) == HOPELESS:

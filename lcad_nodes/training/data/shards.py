@@ -1,6 +1,8 @@
 """Webdataset shards: tar files read in a stream, for sets that outgrow a disk."""
 
 import random
+import tarfile
+import zlib
 from collections.abc import Iterator
 from itertools import chain, count, islice
 from typing import Any
@@ -12,6 +14,8 @@ from .pictures import Augment, DataError, Photo, Sample, readable
 
 BUFFER = 1000
 """Samples that are shuffled at a time, beside the order of the shards."""
+BROKEN = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
+"""What a shard that is cut short, or is none, is noticed by."""
 
 
 class Shards(IterableDataset[Sample]):
@@ -73,16 +77,35 @@ class Shards(IterableDataset[Sample]):
 
     def _round(self, urls: list[str], reader: int, number: int) -> Iterator[Photo]:
         from webdataset.filters import shuffle
-        from webdataset.pipeline import DataPipeline
-        from webdataset.shardlists import SimpleShardList
-        from webdataset.tariterators import tarfile_to_samples
 
         rng = random.Random(f"{self.seed} {reader} {number}")
-        order = rng.sample(urls, len(urls))
-        stream = DataPipeline(
-            SimpleShardList(order), tarfile_to_samples(), shuffle(BUFFER, initial=BUFFER, rng=rng)
-        )
-        return map(_photo, stream)
+        photos = chain.from_iterable(map(_photos_of, rng.sample(urls, len(urls))))
+        return shuffle(BUFFER, initial=BUFFER, rng=rng)(photos)
+
+
+def _photos_of(url: str) -> Iterator[Photo]:
+    """Yield a shard's photos and, if it is cut short or has none, one without a picture."""
+    from webdataset.pipeline import DataPipeline
+    from webdataset.shardlists import SimpleShardList
+    from webdataset.tariterators import tarfile_to_samples
+
+    reasons: list[str] = []
+
+    def noted(error: Exception) -> bool:
+        if not isinstance(error, BROKEN):
+            raise error
+        told = getattr(error, "strerror", None) or error.args[0]  # webdataset adds to the rest
+        reasons.append(f"the shard ends here: {type(error).__name__}: {told}")
+        return True
+
+    some = False
+    for sample in DataPipeline(SimpleShardList([url]), tarfile_to_samples(handler=noted)):
+        some = True
+        yield _photo(sample)
+    if not some:
+        reasons.append("the shard holds no samples")
+    if reasons:
+        yield Photo(url, None, reason=reasons[0])
 
 
 def _photo(sample: dict[str, Any]) -> Photo:
