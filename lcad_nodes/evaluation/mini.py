@@ -15,7 +15,7 @@ from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, guide
 from .described import describe_photos
 from .report import Figure, Table, Tile, sheet, write_csv
-from .scenes import Scene, SceneBuilder
+from .scenes import Kinds, Scene, SceneBuilder
 from .scoring import (
     Samples,
     column,
@@ -253,21 +253,21 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
     """
     builder = SceneBuilder(stamps, photos, SIDE, "held_out")
     one = [builder.build(n, objects=1, description="full") for n in range(count)]
-    several, unplaced, alike = (
-        [
+
+    def of_several(kinds: Kinds, places: bool) -> list[Scene]:
+        return [
             builder.build(n, objects=2 + n % 2, kinds=kinds, description="full", places=places)
             for n in range(count)
         ]
-        for kinds, places in (("different", True), ("different", False), ("same", True))
-    )
+
     natural = [builder.build(n, objects=0, description="none") for n in range(count)]
     mixed = [natural[n] if n % 2 else one[n] for n in range(count)]
     measurement = Measurement(colorizer)
     plan = [
         (measurement.one, in_batches(one, BATCH)),
-        (measurement.several, in_batches(several, BATCH)),
-        (measurement.unplaced, in_batches(unplaced, BATCH)),
-        (measurement.alike, in_batches(alike, BATCH)),
+        (measurement.several, in_batches(of_several("different", True), BATCH)),
+        (measurement.unplaced, in_batches(of_several("different", False), BATCH)),
+        (measurement.alike, in_batches(of_several("same", True), BATCH)),
         (measurement.undescribed, in_batches(natural, BATCH)),
         (measurement.autoencoder, in_batches(mixed, BATCH)),
         (measurement.photograph, describe_photos(photos, "held_out", SIDE, [1])),
