@@ -3,27 +3,40 @@
 python -m lcad_nodes.training compression CONFIG.toml
 python -m lcad_nodes.training diffusion CONFIG.toml
 python -m lcad_nodes.training average CHECKPOINT [CHECKPOINT ...] --out OUT --resolution 128
-python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128
+python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128 [--autoencoder CHECKPOINT]
 """
 
 import argparse
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 
-from ..model.checkpoint import LayoutError
+from ..model.checkpoint import LayoutError, join, split
 from . import compression, diffusion
 from .checkpoints import save_checkpoint
 from .config import CompressionConfig, DiffusionConfig, load_config
 
 
-def export(checkpoint: Path, out: Path, resolution: int) -> Path:
-    """Write a checkpoint in half precision, as it is shipped, with what it was trained at in px."""
-    tensors = {name: tensor.to(torch.float16) for name, tensor in load_file(checkpoint).items()}
-    save_checkpoint(tensors, out, resolution)
+def export(checkpoint: Path, out: Path, resolution: int, autoencoder: Path | None) -> Path:
+    """Write a checkpoint in half precision, as it is shipped, with what it was trained at in px.
+
+    Args:
+        checkpoint: what to write.
+        out: the file to write.
+        resolution: side of the scenes that it was trained on, in px.
+        autoencoder: another checkpoint, to take the autoencoder and luminance encoder from: one
+            whose decoder was trained on while the UNet of this one was.
+    """
+    tensors = load_file(checkpoint)
+    if autoencoder is not None:
+        other = split(load_file(autoencoder))
+        tensors = join(replace(split(tensors), vae=other.vae, encoder=other.encoder))
+    halves = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}
+    save_checkpoint(halves, out, resolution)
     return out
 
 
@@ -65,6 +78,7 @@ def main() -> None:
     ship = commands.add_parser("export")
     ship.add_argument("checkpoint", type=Path)
     ship.add_argument("out", type=Path)
+    ship.add_argument("--autoencoder", type=Path, help="the checkpoint to take stage 1 from")
     for command in (mix, ship):
         command.add_argument(
             "--resolution",
@@ -82,7 +96,9 @@ def main() -> None:
     elif arguments.command == "average":
         path = average(arguments.checkpoints, arguments.out, arguments.resolution)
     else:
-        path = export(arguments.checkpoint, arguments.out, arguments.resolution)
+        path = export(
+            arguments.checkpoint, arguments.out, arguments.resolution, arguments.autoencoder
+        )
     logging.getLogger(__name__).info("wrote %s", path)
 
 

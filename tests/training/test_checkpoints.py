@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lcad_nodes.model.checkpoint import LayoutError
-from lcad_nodes.training.__main__ import average
+from lcad_nodes.training.__main__ import average, export
 from lcad_nodes.training.checkpoints import read_checkpoint, save_checkpoint
 
 
@@ -63,6 +63,20 @@ def test_an_average_is_halfway_between_two_checkpoints(tmp_path: Path) -> None:
     found = load_file(average([first, second], tmp_path / "mean.safetensors", 128))
     assert torch.equal(found["a"], torch.full((3,), 0.5))
     assert torch.equal(found["b"], torch.ones(2))
+
+
+def test_a_checkpoint_is_shipped_in_half_precision_with_another_ones_autoencoder(
+    tmp_path: Path,
+) -> None:
+    names = ("model.diffusion_model.w", "first_stage_model.w", "first_stage_model.g_encoder.w")
+    first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
+    save_file({name: torch.zeros(3) for name in names}, first)
+    save_file({name: torch.ones(3) for name in names}, second)
+    own = load_file(export(first, tmp_path / "own.safetensors", 256, None))
+    assert {name: tensor.sum().item() for name, tensor in own.items()} == dict.fromkeys(names, 0)
+    assert {tensor.dtype for tensor in own.values()} == {torch.float16}
+    mixed = load_file(export(first, tmp_path / "mixed.safetensors", 256, second))
+    assert [mixed[name].sum().item() for name in names] == [0, 3, 3]
 
 
 def test_checkpoints_of_different_networks_have_no_average(tmp_path: Path) -> None:
