@@ -58,7 +58,8 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         default=[],
-        help="a picture of the photo's size, white where the phrase's object is",
+        help="a picture of the photo's size, white where the phrase's object is, or see-through "
+        "there, as ComfyUI's mask editor saves it",
     )
     parser.add_argument(
         "-o",

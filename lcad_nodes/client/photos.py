@@ -106,7 +106,10 @@ def _read(image: Image.Image, path: Path) -> Photo:
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
-    """Read a mask: white where the object is; of a picture with transparency, what is opaque.
+    """Read a mask: white where the object is.
+
+    Of a picture with transparency the mask is what is see-through, as ComfyUI reads and saves it;
+    but where all that can be seen is white, it is that.
 
     Args:
         path: the file.
@@ -116,7 +119,12 @@ def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
         PhotoError: if it is not a picture, not of the photo's size, or empty.
     """
     photo = read(path)
-    mask = photo.picture.convert("L") if photo.alpha is None else photo.alpha
+    mask = photo.picture.convert("L")
+    if photo.alpha is not None:
+        is_white = mask.getextrema() == (255, 255)  # and so is the paper behind it
+        mask = photo.alpha if is_white else ImageOps.invert(photo.alpha)
+        part = "what is white in it" if is_white else "what is see-through in it"
+        logger.info("The mask %s: its object is %s.", path.name, part)
     if mask.size != size:
         raise PhotoError(
             "The mask {} is {} x {} pixels and the photo {} x {}: they must be of the same "

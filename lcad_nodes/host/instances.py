@@ -12,8 +12,11 @@ from comfy.sd1_clip import escape_important, token_weights, unescape_important
 from torch import Tensor
 
 from ..model.geometry import Size
-from ..model.phrases import PhraseError, Token, as_quoted, find_phrases, split_phrases
+from ..model.phrases import PhraseError, Token, find_spelled, spellings, split_phrases
 from .conditioning import INSTANCES_KEY, Conditioning
+
+FAINTEST = 1.5 / 255
+"""What a mask must exceed somewhere: some opaque pictures' alpha the host reads a step off."""
 
 
 class MaskError(ValueError):
@@ -82,14 +85,19 @@ def encode_instances(
         PhraseError: if a phrase is not in the text.
         MaskError: if the masks are not as many as the phrases, or a mask is empty.
     """
-    plain = without_weights(text)
-    names = [as_quoted(name, plain) for name in split_phrases(without_weights(phrases), plain)]
-    check_masks(names, masks)
-    ids = [[token.id for token in prompt_tokens(clip, name, is_plain=True)] for name in names]
-    spans = find_phrases(plain, prompt_tokens(clip, text), names, ids)
-    instances = Instances(tuple(map(Instance, names, spans, [m.clamp(0, 1) for m in masks])))
+    instances = find_instances(clip, text, phrases, masks)
     conditioning = clip.encode_from_tokens_scheduled(clip.tokenize(text))
     return remember(conditioning, instances), instances
+
+
+def find_instances(clip: comfy.sd.CLIP, text: str, phrases: str, masks: list[Tensor]) -> Instances:
+    """Find a description's phrases among its tokens; as `encode_instances`, without encoding."""
+    plain = without_weights(text)
+    names = split_phrases(without_weights(phrases), plain)
+    check_masks(names, masks)
+    spelled = [[_own_ids(clip, way) for way in spellings(name)] for name in names]
+    spans = find_spelled(plain, prompt_tokens(clip, text), names, spelled)
+    return Instances(tuple(map(Instance, names, spans, [m.clamp(0, 1) for m in masks])))
 
 
 def remember(conditioning: Conditioning, instances: Instances) -> Conditioning:
@@ -131,6 +139,10 @@ def prompt_tokens(clip: comfy.sd.CLIP, text: str, is_plain: bool = False) -> lis
     ]
 
 
+def _own_ids(clip: comfy.sd.CLIP, phrase: str) -> list[Hashable]:
+    return [token.id for token in prompt_tokens(clip, phrase, is_plain=True)]
+
+
 def _token_id(token: Any) -> Hashable:
     """A vocabulary entry is a number; an embedding is told by its values."""
     return token.float().cpu().numpy().tobytes() if torch.is_tensor(token) else int(token)
@@ -159,7 +171,7 @@ def check_masks(names: list[str], masks: list[Tensor]) -> None:
                 f"mask {number} ('{name}') holds {int((~mask.isfinite()).sum())} values that are "
                 "NaN or infinite: the node before it made a broken mask"
             )
-        if not (mask > 0).any():
+        if not (mask > FAINTEST).any():
             raise MaskError(
                 f"mask {number} ('{name}') is empty: mark where in the photo the object is"
             )

@@ -46,20 +46,19 @@ def split_phrases(phrases: str, text: str) -> list[str]:
 
 def trim(phrase: str) -> str:
     """Take white space and punctuation off both ends; what is nothing else is left alone."""
-    inside = [i for i, char in enumerate(phrase) if unicodedata.category(char)[0] not in "PZC"]
-    return phrase[inside[0] : inside[-1] + 1] if inside else phrase.strip()
+    return _from_first_to_last(phrase, "LMNS") or phrase.strip()
 
 
-def as_quoted(phrase: str, text: str) -> str:
-    """Put back an apostrophe before a phrase that the tokenizer takes together with it.
+def spellings(phrase: str) -> list[str]:
+    """List how the tokenizer may read a phrase where it stands in a text.
 
-    Args:
-        phrase: a phrase as `trim` leaves it.
-        text: the description; where it quotes the phrase, the apostrophe is part of the phrase.
+    Signs at its ends, such as those of Hindi and Arabic, are read together with the text's
+    punctuation beside them, so none counts that is not between letters or digits. An apostrophe
+    before it may be read together with its first letters.
     """
-    quoted = f"'{phrase}"
-    opening = re.compile(rf"(?<!\w){re.escape(quoted)}", re.IGNORECASE)
-    return quoted if CONTRACTION.match(quoted) and opening.search(text) else phrase
+    inside = _from_first_to_last(phrase, "LN") or phrase
+    quoted = f"'{inside}"
+    return [inside, quoted] if CONTRACTION.match(quoted) else [inside]
 
 
 def find_phrases(
@@ -68,16 +67,26 @@ def find_phrases(
     phrases: Sequence[str],
     phrase_ids: Sequence[Sequence[Hashable]],
 ) -> list[tuple[int, ...]]:
+    """Find every phrase's tokens among the text's, as `find_spelled`, each spelled in one way."""
+    return find_spelled(text, tokens, phrases, [[wanted] for wanted in phrase_ids])
+
+
+def find_spelled(
+    text: str,
+    tokens: Sequence[Token],
+    phrases: Sequence[str],
+    spelled: Sequence[Sequence[Sequence[Hashable]]],
+) -> list[tuple[int, ...]]:
     """Find every phrase's tokens among the text's, no token in two phrases.
 
-    Phrases with the fewest occurrences choose first, so that "a man" is not found inside "a man on
-    a horse" where it also stands alone; of equal phrases the n-th gets the n-th occurrence.
+    The phrase with the fewest places left chooses next, so that "a man" is not found inside "a man
+    on a horse" where it also stands alone; of equal phrases the n-th gets the n-th occurrence.
 
     Args:
         text: the description, for the message.
         tokens: its tokens in order, without start, end and padding.
         phrases: the phrases, for the message.
-        phrase_ids: every phrase's token ids.
+        spelled: for every phrase the token ids of each of its spellings.
 
     Returns:
         For every phrase the indices of its tokens in the encoded prompt.
@@ -86,18 +95,17 @@ def find_phrases(
         PhraseError: if a phrase is not there, is named more often than it is there, or is none.
     """
     ids = [token.id for token in tokens]
-    starts = [_occurrences(ids, list(wanted)) for wanted in phrase_ids]
-    free = [True] * len(tokens)
-    found: dict[int, tuple[int, ...]] = {}
-    for number in sorted(range(len(phrases)), key=lambda i: len(starts[i])):
-        length = len(phrase_ids[number])
-        open_starts = [i for i in starts[number] if all(free[i : i + length])]
-        if not open_starts:
-            raise _missing(text, phrases[number], length, len(starts[number]))
-        span = slice(open_starts[0], open_starts[0] + length)
-        free[span] = [False] * length
-        found[number] = tuple(token.index for token in tokens[span])
-    return [found[number] for number in range(len(phrases))]
+    places = [_occurrences(ids, ways) for ways in spelled]
+    left = dict(enumerate(places))
+    found: dict[int, range] = {}
+    while left:
+        number = min(left, key=lambda i: len(left[i]))
+        if not left[number]:
+            raise _missing(text, phrases[number], any(spelled[number]), bool(places[number]))
+        found[number] = left.pop(number)[0]
+        taken = set(found[number])
+        left = {i: [run for run in runs if taken.isdisjoint(run)] for i, runs in left.items()}
+    return [tuple(tokens[i].index for i in found[number]) for number in range(len(phrases))]
 
 
 def locate(text: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
@@ -116,18 +124,30 @@ def locate(text: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
     return [(words[span[0]].start(), words[span[-1]].end()) for span in found]
 
 
-def _occurrences(ids: list[Hashable], wanted: list[Hashable]) -> list[int]:
-    length = len(wanted)
-    return [i for i in range(len(ids)) if length and ids[i : i + length] == wanted]
+def _from_first_to_last(phrase: str, classes: str) -> str:
+    """Cut out what begins and ends with characters of the Unicode classes."""
+    inside = [i for i, char in enumerate(phrase) if unicodedata.category(char)[0] in classes]
+    return phrase[inside[0] : inside[-1] + 1] if inside else ""
 
 
-def _missing(text: str, phrase: str, length: int, occurrences: int) -> PhraseError:
-    if not length:
+def _occurrences(ids: list[Hashable], ways: Sequence[Sequence[Hashable]]) -> list[range]:
+    """List where in a text one of a phrase's spellings stands, first to last."""
+    runs = (
+        range(start, start + len(way))
+        for way in ways
+        for start in range(len(ids))
+        if way and ids[start : start + len(way)] == list(way)
+    )
+    return sorted(runs, key=min)
+
+
+def _missing(text: str, phrase: str, has_tokens: bool, occurs: bool) -> PhraseError:
+    if not has_tokens:
         return PhraseError(
             f"the phrase '{phrase}' holds nothing that the text encoder knows: it needs words, or "
             "an embedding that is in the embeddings folder"
         )
-    if occurrences:
+    if occurs:
         return PhraseError(
             f"the phrase '{phrase}' is named more often than it stands in the text by itself, "
             f"outside of the other phrases: '{text}'"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import COMFYUI
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageOps
 
 from lcad_nodes.client import colorize, photos
 from lcad_nodes.client.colorize import colorize_many, colorizer
@@ -87,21 +87,30 @@ def test_a_table_of_a_folder(tmp_path: Path) -> None:
 
 def test_masks_of_a_photo(tmp_path: Path) -> None:
     """Every phrase goes with its own mask, and nothing is left in the server's folders."""
-    photo = photos.read(_saved(slope(96, 64), tmp_path / "photo.png"))
+    file = _saved(slope(96, 64), tmp_path / "photo.png")
+    photo = photos.read(file)
     left = Image.new("L", (96, 64))
     left.paste(255, (0, 0, 48, 64))
     right = left.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    edited = [photos.read_mask(_with_hole(file, hole), (96, 64)) for hole in (left, right)]
     text, phrases = "a red cup, a blue hat", ["a red cup", "a blue hat"]
+    orders = ([], []), (phrases, [left, right]), (phrases, [right, left]), (phrases, edited)
     with colorizer(COMFYUI, replace(QUICK, steps=4), None, cpu=True) as colorize_photo:
-        made = [
-            np.asarray(colorize_photo(photo, text, *given), dtype=float)
-            for given in (([], []), (phrases, [left, right]), (phrases, [right, left]))
-        ]
+        made = [np.asarray(colorize_photo(photo, text, *given), dtype=float) for given in orders]
         base = colorize_photo.server.base
         left_over = [*(base / "input").rglob("*.png"), *(base / "temp").rglob("*.png")]
         assert not left_over
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert abs(made[one] - made[other]).mean() > 1
+    assert np.array_equal(made[3], made[1])
+
+
+def _with_hole(photo: Path, hole: Image.Image) -> Path:
+    """Save a photo with a mask as ComfyUI's mask editor does."""
+    with Image.open(photo) as image:
+        edited = image.convert("RGBA")
+    edited.putalpha(ImageOps.invert(hole))
+    return _saved(edited, photo.with_name("clipspace.png"))
 
 
 def test_a_server_that_stops_takes_one_photo_along(

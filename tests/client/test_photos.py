@@ -6,8 +6,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import folder_paths
+import nodes
 import numpy as np
 import pytest
+from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps
@@ -267,12 +270,40 @@ def test_a_picture_beyond_the_limit_is_named_with_it(
     assert made_from(file) is None
 
 
-def test_masks_are_white_or_opaque_at_the_object(tmp_path: Path) -> None:
-    picture = Image.new("RGBA", (40, 24), (10, 10, 10, 255))
-    picture.putalpha(slope())
-    opaque = read_mask(saved(picture, tmp_path / "a.png"), (40, 24))
-    white = read_mask(saved(slope(), tmp_path / "b.png"), (40, 24))
-    assert np.array_equal(np.asarray(opaque), np.asarray(white))
+@pytest.mark.parametrize("name", ["tea-mug.png", "tea-pot.png"])
+def test_a_photo_with_a_mask_in_its_alpha_is_read_as_comfyui_reads_it(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(folder_paths, "input_directory", str(EXAMPLES))
+    _, theirs = nodes.LoadImage().load_image(name)
+    ours = np.asarray(read_mask(EXAMPLES / name, (640, 480))) / 255
+    assert 0.02 < ours.mean() < 0.5  # the object, not what is around it
+    assert abs(ours - theirs[0].numpy()).max() < 1.5 / 255
+
+
+@pytest.mark.parametrize("level", [0, 10, 255])
+def test_of_a_mask_with_transparency_the_object_is_what_is_white_on_white_paper(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, level: int
+) -> None:
+    """Drawn in white on nothing, it is the drawing; else it is a hole, as ComfyUI has it."""
+    caplog.set_level("INFO")
+    drawn = slope().convert("RGB").point(lambda _value: level).convert("RGBA")
+    drawn.putalpha(slope())
+    mask = np.asarray(read_mask(saved(drawn, tmp_path / "cup.png"), (40, 24)))
+    expected = np.asarray(slope()) if level == 255 else 255 - np.asarray(slope())
+    assert np.array_equal(mask, expected)
+    part = "white" if level == 255 else "see-through"
+    assert f"The mask cup.png: its object is what is {part} in it." in caplog.messages
+
+
+def test_a_mask_without_transparency_is_its_own_gray(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for mode in ("L", "RGB", "RGBA"):
+        file = saved(slope().convert(mode), tmp_path / f"{mode}.png")
+        assert np.array_equal(np.asarray(read_mask(file, (40, 24))), np.asarray(slope()))
+    assert not caplog.messages
 
 
 def test_a_mask_of_another_size_or_of_nothing_is_refused(tmp_path: Path) -> None:

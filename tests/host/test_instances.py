@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import comfy.sd
+import folder_paths
+import nodes
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from lcad_nodes.host.instances import (
@@ -117,6 +120,17 @@ def test_masks_must_be_as_many_as_phrases(clip: comfy.sd.CLIP) -> None:
 def test_an_empty_mask_is_named(clip: comfy.sd.CLIP) -> None:
     with pytest.raises(MaskError, match=r"mask 2 \('a hat'\) is empty"):
         encode_instances(clip, "a cup, a hat", "", [torch.ones(8, 8), torch.zeros(8, 8)])
+
+
+def test_a_picture_with_nothing_masked_in_it_is_an_empty_mask(
+    clip: comfy.sd.CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host reads a gray picture's alpha one step of 255 below what it is."""
+    monkeypatch.setattr(folder_paths, "input_directory", str(tmp_path))
+    Image.new("LA", (64, 64), (90, 255)).save(tmp_path / "opaque.png")
+    _, mask = nodes.LoadImage().load_image("opaque.png")
+    with pytest.raises(MaskError, match=r"mask 1 \('a cup'\) is empty"):
+        encode_instances(clip, "a cup", "", list(mask))
 
 
 def test_masks_of_different_sizes_are_named(clip: comfy.sd.CLIP) -> None:

@@ -1,7 +1,14 @@
 """Phrases cut out of descriptions as people write them, through the host's own text encoder."""
 
+import json
+import os
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from random import Random
+from unicodedata import normalize
 
 import comfy.sd
 import pytest
@@ -9,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lcad_nodes.host.instances import encode_instances, prompt_tokens
+from lcad_nodes.host.instances import encode_instances, find_instances
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.phrases import PhraseError
 
@@ -24,6 +31,9 @@ SENTENCES = (
     "das grüne Fahrrad lehnt an der grauen Wand, daneben steht ein roter Koffer",
     "穿红色衣服的女孩, 蓝色的天空",
     "la voiture bleue à gauche, l'église blanche derrière les arbres verts",
+    "लाल कपड़े, नीला आकाश",
+    "سَيَّارَةٌ, سماءٌ زرقاءُ",
+    "a red heart ❤️, a wall at 20°, c++, a 5$ cup",
 )
 
 prompts = settings(
@@ -49,13 +59,21 @@ def locate(clip: comfy.sd.CLIP, text: str, phrases: list[str]) -> list[tuple[int
 def check_own_tokens(
     clip: comfy.sd.CLIP, text: str, phrases: list[str], found: list[tuple[int, ...]]
 ) -> None:
-    """Every phrase has the tokens that it has as a prompt of its own, none of them shared."""
+    """Every phrase has tokens that spell it, none shared; equal ones have theirs in order."""
     flat = [token for chunk in clip.tokenize(text)["l"] for token, _ in chunk]
+    places = defaultdict(list)
     for phrase, tokens in zip(phrases, found, strict=True):
-        own = prompt_tokens(clip, phrase, is_plain=True)
-        assert [flat[index] for index in tokens] == [token.id for token in own]
+        spelled = clip.tokenizer.clip_l.tokenizer.decode([flat[index] for index in tokens])
+        assert letters(spelled) == letters(phrase)
+        places[letters(phrase)].append(tokens)
+    assert all(equal == sorted(equal) for equal in places.values())
     everything = [index for tokens in found for index in tokens]
     assert len(everything) == len(set(everything))
+
+
+def letters(text: str) -> str:
+    """Letters and digits alone, small."""
+    return re.sub(r"[\W_]", "", normalize("NFC", text)).casefold()
 
 
 def cut(words: list[str], random: Random) -> list[str]:
@@ -74,7 +92,7 @@ def test_the_parts_between_commas_are_found(clip: comfy.sd.CLIP, text: str) -> N
     check_own_tokens(clip, text, [item.phrase for item in instances.items], found)
 
 
-PLAIN = [text for text in SENTENCES if "(" not in text and "'" not in text]
+PLAIN = [text for text in SENTENCES if not set(text) & set("('❤")]
 
 
 @prompts
@@ -121,6 +139,14 @@ def test_what_the_text_quotes_is_found_with_and_without_quotes(clip: comfy.sd.CL
     assert locate(clip, "the red cup", ["'the red cup'"]) == [(1, 2, 3)]
 
 
+def test_of_a_word_that_is_quoted_once_every_place_is_found(clip: comfy.sd.CLIP) -> None:
+    """The tokenizer reads an apostrophe and a letter as one, but not two apostrophes."""
+    text = "the man's 'tennis' shoe, a tennis ball, ''thunder'' and a thunder storm"
+    assert len(locate(clip, text, ["tennis"] * 2)[0]) == 2
+    phrases = ["s", "thunder", "tennis", "tennis ball", "thunder", "tennis shoe"]
+    check_own_tokens(clip, text, phrases[:5], locate(clip, text, phrases[:5]))
+
+
 def test_parentheses_are_weights_unless_they_are_escaped(clip: comfy.sd.CLIP) -> None:
     text = r"three chair(s) by a \(left\) door, (a ((green)) vase:0.8)"
     phrases = ["three chair(s)", r"\(left\) door", r"a \(left\) door"]
@@ -153,3 +179,82 @@ def test_the_nearest_words_are_shown(clip: comfy.sd.CLIP) -> None:
         with pytest.raises(PhraseError) as error:
             locate(clip, SENTENCES[0], [phrase])
         assert str(error.value).endswith(f"'{SENTENCES[0]}'; the nearest there is '{words}'")
+
+
+def of_clauses(text: str, _random: Random) -> list[str]:
+    return re.split(r"[.,;?]| and | with ", text)
+
+
+def of_words(text: str, _random: Random) -> list[str]:
+    return text.split()
+
+
+def of_runs(text: str, random: Random) -> list[str]:
+    return cut(text.split(), random)
+
+
+def of_capitals(text: str, random: Random) -> list[str]:
+    return [run.title() for run in of_runs(text, random)]
+
+
+def of_quoted_runs(text: str, random: Random) -> list[str]:
+    return [f'"{run}".' for run in of_runs(text, random)]
+
+
+def of_weighted_runs(text: str, random: Random) -> list[str]:
+    return [f"({run}:1.2)" for run in of_runs(text, random)]
+
+
+RULES = [of_clauses, of_words, of_runs, of_capitals, of_quoted_runs, of_weighted_runs]
+
+
+@pytest.fixture(scope="module")
+def captions() -> list[str]:
+    """The sentences of all JSON files in a folder: file to sentence, or to several."""
+    if "LCAD_CAPTIONS" not in os.environ:
+        pytest.skip("LCAD_CAPTIONS names no folder of captions")
+    files = sorted(Path(os.environ["LCAD_CAPTIONS"]).glob("*.json"))
+    values = chain.from_iterable(json.loads(file.read_text()).values() for file in files)
+    return [text for value in values for text in ([value] if isinstance(value, str) else value)]
+
+
+def is_phrase(part: str) -> bool:
+    """Whether a part that a rule has cut out has words, and no half of a parenthesis."""
+    return bool(letters(part)) and part.count("(") == part.count(")")
+
+
+def prompts_of(captions: list[str], words: int) -> Iterator[str]:
+    """Join captions to prompts of at least so many words."""
+    prompt: list[str] = []
+    for text in captions:
+        prompt.append(text)
+        if len(" ".join(prompt).split()) >= words:
+            yield ", ".join(prompt)
+            prompt = []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [1, 80])
+@pytest.mark.parametrize("rule", RULES)
+def test_phrases_of_captions(
+    clip: comfy.sd.CLIP, captions: list[str], rule: Callable[[str, Random], list[str]], words: int
+) -> None:
+    """Opt-in: LCAD_CAPTIONS names a folder of JSON files, as captions of data sets come.
+
+    Prompts of 80 words go beyond the first 77 tokens.
+    """
+    random = Random(0)
+    for text in prompts_of(captions, words):
+        phrases = list(filter(is_phrase, rule(text, random)))
+        if phrases:
+            masks = [torch.ones(8, 8)] * len(phrases)
+            found = find_instances(clip, text, "\n".join(phrases), masks)
+            check_own_tokens(clip, text, phrases, [item.tokens for item in found.items])
+
+
+@pytest.mark.slow
+def test_parts_between_the_commas_of_captions(clip: comfy.sd.CLIP, captions: list[str]) -> None:
+    for text in captions:
+        parts = [part for part in text.split(",") if part.strip()]
+        found = find_instances(clip, text, "", [torch.ones(8, 8)] * len(parts)).items
+        check_own_tokens(clip, text, parts, [item.tokens for item in found])

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 from lcad_nodes.model.phrases import (
     PhraseError,
     Token,
-    as_quoted,
     find_phrases,
     locate,
     nearest,
+    spellings,
     split_phrases,
     trim,
 )
@@ -59,12 +59,18 @@ def test_a_phrase_without_tokens_is_an_error() -> None:
         find("a cup", "")
 
 
-def test_an_apostrophe_stays_where_the_tokenizer_ties_it_to_the_word() -> None:
-    text = "'The car', 'blue cup'"
-    assert as_quoted("the car", text) == "'the car"
-    assert as_quoted("blue cup", text) == "blue cup"
-    assert as_quoted("the cup", text) == "the cup"
-    assert as_quoted("s", "the sky's blue") == "s"
+def test_the_phrase_with_the_fewest_places_left_chooses_next() -> None:
+    text = "attached to the wall near a pipe attached to the wall in white"
+    found = find(text, "attached to the", "to the wall", "wall in white")
+    assert found == [(8, 9, 10), (2, 3, 4), (11, 12, 13)]
+
+
+def test_a_phrase_is_read_without_the_signs_at_its_ends_and_with_an_apostrophe_before() -> None:
+    assert spellings("the car") == ["the car", "'the car"]
+    assert spellings("blue cup") == ["blue cup"]
+    assert spellings("लाल कपड़े") == ["लाल कपड"]
+    assert spellings("20°") == ["20"]
+    assert spellings("…") == ["…"]
 
 
 def test_phrases_are_lines_or_the_parts_of_the_text() -> None:
