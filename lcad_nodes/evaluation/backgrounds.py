@@ -11,6 +11,8 @@ from .cutouts import Split, split_of
 from .recolor import Painter, to_rgb
 
 PHOTO_SIDE = 384
+HUES = (75.0, 255.0, 135.0)
+"""Of most surfaces, most frequent first, in degrees: wood, stone and skin; sky; plants."""
 PHOTO_TYPES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 Field = NDArray[np.uint8]
@@ -83,9 +85,10 @@ def plain(size: int, lab: NDArray[np.float64], rng: np.random.Generator) -> Imag
 
 
 def _random_color(painter: Painter, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A Lab color: mostly muted, at times saturated."""
-    chroma = rng.uniform(30, 75) if rng.random() < 0.2 else rng.gamma(1.6, 8.0)
-    angle = rng.uniform(0, 2 * np.pi)
+    """A Lab color as surfaces have it: muted, mostly warm, at times saturated."""
+    chroma = rng.uniform(30, 75) if rng.random() < 0.05 else rng.gamma(1.6, 6.0)
+    hue = rng.choice([*HUES, rng.uniform(0, 360)], p=[0.55, 0.2, 0.1, 0.15])
+    angle = np.radians(rng.normal(hue, 18))
     lab = np.array([[rng.uniform(8, 96), chroma * np.cos(angle), chroma * np.sin(angle)]])
     return painter.limit(lab)[0]
 

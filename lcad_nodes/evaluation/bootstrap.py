@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 RESAMPLES = 2000
+AT_A_TIME = 100
+"""Resamples in memory, whose size is this times the scenes."""
 CONFIDENCE = 0.95
 
 Means = NDArray[np.float64]
@@ -62,7 +64,8 @@ def estimate(samples: Sequence[Sequence[float]], statistic: Statistic) -> Estima
     if not np.isfinite(table).all():  # PSNR of a picture that is its own truth
         return Estimate(value, nan, nan, len(table))
     rng = np.random.default_rng(0)
-    drawn = rng.multinomial(len(table), np.full(len(table), 1 / len(table)), RESAMPLES)
-    figures = statistic(drawn @ table / len(table))
+    count, even = len(table), np.full(len(table), 1 / len(table))
+    drawn = (rng.multinomial(count, even, AT_A_TIME) for _ in range(RESAMPLES // AT_A_TIME))
+    figures = np.concatenate([statistic(some @ table / count) for some in drawn])
     low, high = np.quantile(figures, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(value, float(low), float(high), len(table))

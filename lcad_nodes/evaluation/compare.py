@@ -1,11 +1,9 @@
 """Folders of results of any methods, scored side by side."""
 
-import json
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from PIL import Image
 from torch import Tensor
@@ -16,8 +14,9 @@ from ..color.lab import gray, lightness, rgb_to_lab
 from ..color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
 from ..color.names import color_matches, named_in
 from .bootstrap import Estimate, Statistic, estimate, mean, ratio
-from .metrics import Backbones, frechet_distance
-from .report import Figure, Table, Tile, cell, sheet, write_csv
+from .files import PictureError, numbered_captions, read_picture
+from .metrics import Backbones, FrechetDistance
+from .report import SIDE, Figure, Table, Tile, cell, sheet, write_csv
 from .scoring import Samples
 
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
@@ -41,17 +40,21 @@ class CompareError(ValueError):
     """Folders or files do not go together; the message says which."""
 
 
-@dataclass(frozen=True, eq=False)
-class Request:
-    """What a photograph's picture should be like.
+@dataclass(frozen=True)
+class Photograph:
+    """A photograph and what its pictures should be like.
 
     Attributes:
+        stem: the name that all its files have, without type.
+        file: in color.
         text: its description; None where there is none.
-        objects: the color named and the mask, HxW of 0 and 1, of each object.
+        masks: one for each comma-separated part of the description, or none at all.
     """
 
+    stem: str
+    file: Path
     text: str | None = None
-    objects: tuple[tuple[str, Tensor], ...] = ()
+    masks: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,89 +97,68 @@ def compare(
     """Score every folder on the photographs that all of them have.
 
     Files belong together by their names, whatever their types. A picture of another size than
-    the truth is scaled to it.
+    the truth is scaled to it. Pictures are read one at a time, however many there are.
 
     Args:
         folders: one of results a method.
         truth: the photographs in color.
-        captions: JSON of descriptions by file name (see `read_captions`).
+        captions: descriptions by file name (see `descriptions`).
         masks: folder of `NAME.0.png`, `NAME.1.png` and so on: one mask for each comma-separated
             part of the description of NAME, in order. Parts that name one of the eleven basic
             colors are scored.
         backbones: the trained networks that are there.
 
     Raises:
-        CompareError: folders have one name, two files of a folder do, no photograph is in all
-            folders, or masks and descriptions do not go together.
+        CompareError: folders have one name or no pictures, two files of a folder have one name,
+            no photograph is in all folders, or masks and descriptions do not go together.
+        CaptionsError: the captions are in no known format.
     """
-    methods = _methods(folders)
-    files = {name: _pictures(folder) for name, folder in {TRUTH: truth, **methods}.items()}
+    files = {name: _pictures(folder) for name, folder in _named(truth, folders).items()}
     common = sorted(set.intersection(*(set(found) for found in files.values())))
     if not common:
         raise CompareError(f"No photograph of {truth} has a result in every folder.")
-    texts = read_captions(captions) if captions else {}
-    truths = {stem: _read(files[TRUTH][stem]) for stem in common}
+    texts = descriptions(captions) if captions else {}
     outlined = _masks(masks) if masks else {}
-    requests = {
-        s: _request(s, texts.get(s), outlined.get(s, ()), truth) for s, truth in truths.items()
-    }
-    notes = [*_differences(files), *backbones.missing, *_undescribed(common, texts)]
-    tiles = [
-        [Tile(gray(lightness(truths[s][None]))[0], requests[s].text or s), Tile(truths[s], TRUTH)]
-        for s in common[:SHOWN]
+    photographs = [
+        Photograph(s, files[TRUTH][s], texts.get(s), outlined.get(s, ())) for s in common
     ]
-    figures = {}
-    for method in files:
-        samples, pictures = _score(files[method], truths, requests, backbones, method)
-        figures[method] = {
-            c: estimate(samples[c], statistic)
-            for c, (statistic, _) in COLUMNS.items()
-            if samples[c]
-        }
-        if method != TRUTH:
-            for row, stem in zip(tiles, common, strict=False):
-                row.append(Tile(pictures[stem], method))
-            figures[method] |= _fid(backbones, truths, pictures)
-    return Comparison(figures, tuple(notes), tiles)
+    _check_masks(photographs)
+    fid = FrechetDistance(backbones.inception) if backbones.inception and len(common) > 1 else None
+    tiles: list[list[Tile]] = [[] for _ in common[:SHOWN]]
+    figures = {
+        method: _score(method, found, photographs, backbones, fid, tiles)
+        for method, found in files.items()
+    }
+    notes = (*_differences(files), *backbones.missing, *_undescribed(common, texts))
+    return Comparison(figures, notes, tiles)
 
 
-def read_captions(file: Path) -> dict[str, str]:
+def descriptions(file: Path) -> dict[str, str]:
     """Descriptions by the names of pictures, without their types.
 
-    Reads what the field's data sets have: `{"a.jpg": ["one", "two"]}` (COCO) and
-    `{"a.jpg_0": "one", "a.jpg_1": "two"}` (Extended COCO-Stuff, Multi-instances). The picture `a`
-    is taken to have the first, `a_0`, `a_1` and so on the one of that number.
+    The picture `a` is taken to have the first description of `a.jpg`, `a_0`, `a_1` and so on the
+    one of that number. For the formats known, see `numbered_captions`.
 
     Raises:
-        CompareError: the file holds something else.
+        CaptionsError: the file is in none of them.
     """
-    try:
-        entries = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise CompareError(f"{file} is not JSON: {error}") from error
     texts: dict[str, str] = {}
-    for key, value in entries.items() if isinstance(entries, dict) else [("", None)]:
-        match = re.fullmatch(r"(?P<stem>.+)\.\w+?(_(?P<number>\d+))?", key)
-        listed = [value] if isinstance(value, str) else value
-        if not match or not isinstance(listed, list) or not all(isinstance(t, str) for t in listed):
-            raise CompareError(
-                f'{file} must be an object like {{"a.jpg": ["text", ...]}} or '
-                f'{{"a.jpg_0": "text"}}; {key!r} is not.'
-            )
-        for number, text in enumerate(listed, start=int(match["number"] or 0)):
-            texts[f"{match['stem']}_{number}"] = text
-            texts.setdefault(match["stem"], text)
+    for name, number, text in numbered_captions(file):
+        stem = PurePosixPath(name).stem
+        texts[f"{stem}_{number}"] = text
+        texts.setdefault(stem, text)
     return texts
 
 
-def _methods(folders: Sequence[Path]) -> dict[str, Path]:
+def _named(truth: Path, folders: Sequence[Path]) -> dict[str, Path]:
+    """The folders by the names that the methods go by, the truth first."""
     names = Counter(folder.resolve().name for folder in folders)
     twice = [name for name, count in names.items() if count > 1 or name == TRUTH]
     if twice:
         raise CompareError(
             f"Methods go by their folders' names, and {', '.join(twice)} is taken: rename it."
         )
-    return {folder.resolve().name: folder for folder in folders}
+    return {TRUTH: truth, **{folder.resolve().name: folder for folder in folders}}
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
@@ -184,6 +166,8 @@ def _pictures(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise CompareError(f"{folder} is not a folder.")
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURES]
+    if not files:
+        raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
     twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
     if twice:
         raise CompareError(f"{folder} has more than one picture named {', '.join(twice)}.")
@@ -205,27 +189,17 @@ def _undescribed(stems: Sequence[str], texts: Mapping[str, str]) -> list[str]:
     return [f"Without a description: {', '.join(lacking)}."] if texts and lacking else []
 
 
-def _request(stem: str, text: str | None, files: Sequence[Path], truth: Tensor) -> Request:
-    if not files:
-        return Request(text)
-    parts = text.split(",") if text else []
-    if len(parts) != len(files):
-        raise CompareError(
-            f"{stem} has {len(files)} masks, but its description {text!r} has {len(parts)} "
-            "comma-separated parts: there must be one mask for each."
-        )
-    objects = []
-    for part, file in zip(parts, files, strict=True):
-        color = named_in(part)
-        mask = (_read(file)[0] > 0.5).float()
-        if mask.shape != truth.shape[1:] or not bool(mask.any()):
-            raise CompareError(f"{file} is empty or has not the size of {stem}'s truth.")
-        if color:
-            objects.append((color, mask))
-    return Request(text, tuple(objects))
+def _check_masks(photographs: Sequence[Photograph]) -> None:
+    for photo in photographs:
+        parts = photo.text.split(",") if photo.text else []
+        if photo.masks and len(parts) != len(photo.masks):
+            raise CompareError(
+                f"{photo.stem} has {len(photo.masks)} masks, but its description {photo.text!r} "
+                f"has {len(parts)} comma-separated parts: there must be one mask for each."
+            )
 
 
-def _masks(folder: Path) -> dict[str, list[Path]]:
+def _masks(folder: Path) -> dict[str, tuple[Path, ...]]:
     """A folder's masks by the names of their pictures, in the order of their numbers."""
     found: dict[str, list[tuple[int, Path]]] = {}
     for file in folder.glob("*.png"):
@@ -233,30 +207,39 @@ def _masks(folder: Path) -> dict[str, list[Path]]:
         if not stem or not number.isdecimal():
             raise CompareError(f"{file} is not named like a mask: NAME.0.png, NAME.1.png, ...")
         found.setdefault(stem, []).append((int(number), file))
-    return {stem: [file for _, file in sorted(files)] for stem, files in found.items()}
+    return {stem: tuple(file for _, file in sorted(files)) for stem, files in found.items()}
 
 
 def _score(
-    files: Mapping[str, Path],
-    truths: Mapping[str, Tensor],
-    requests: Mapping[str, Request],
-    backbones: Backbones,
     method: str,
-) -> tuple[dict[str, Samples], dict[str, Tensor]]:
-    """Measure a method's pictures, by the names in `COLUMNS`; and the pictures."""
+    files: Mapping[str, Path],
+    photographs: Sequence[Photograph],
+    backbones: Backbones,
+    fid: FrechetDistance | None,
+    tiles: Sequence[list[Tile]],
+) -> dict[str, Estimate]:
+    """Measure a method's pictures, by the names in `COLUMNS`, and add the first to the tiles."""
     samples: dict[str, Samples] = {name: [] for name in COLUMNS}
-    pictures: dict[str, Tensor] = {}
-    for stem, truth in tqdm(truths.items(), desc=method):
-        picture = _read(files[stem])
-        if picture.shape != truth.shape:
-            picture = resize(picture, list(truth.shape[1:]), antialias=True).clamp(0, 1)
-        pictures[stem] = picture
-        found = _against_request(picture, requests[stem], backbones)
+    for number, photo in enumerate(tqdm(photographs, desc=method)):
+        truth = _read(photo.file)
+        picture = truth if method == TRUTH else _read_like(truth, files[photo.stem])
+        found = _against_request(picture, photo, backbones)
         if method != TRUTH:
             found |= _against_truth(picture[None], truth[None], backbones)
         for name, sample in found.items():
             samples[name].append(sample)
-    return samples, pictures
+        if fid:
+            fid.add(picture, real=method == TRUTH)
+        if number < len(tiles):
+            if method == TRUTH:
+                black = gray(lightness(truth[None]))[0]
+                tiles[number].append(Tile(_small(black), photo.text or photo.stem))
+            tiles[number].append(Tile(_small(picture), method))
+    figures = {c: estimate(samples[c], how) for c, (how, _) in COLUMNS.items() if samples[c]}
+    if fid and method != TRUTH:
+        nothing = float("nan")  # a figure of the whole set: no scenes to draw again
+        figures["FID ↓"] = Estimate(fid.distance(), nothing, nothing, len(photographs))
+    return figures
 
 
 def _against_truth(
@@ -274,34 +257,55 @@ def _against_truth(
 
 
 def _against_request(
-    picture: Tensor, request: Request, backbones: Backbones
+    picture: Tensor, photo: Photograph, backbones: Backbones
 ) -> dict[str, tuple[float, ...]]:
     found: dict[str, tuple[float, ...]] = {"colorfulness": (float(colorfulness(picture[None])),)}
-    if backbones.clip and request.text:
-        found["CLIP score ↑"] = (backbones.clip(picture, request.text),)
-    if request.objects:
-        right = [color_matches(mean_lab(picture, mask), color) for color, mask in request.objects]
+    if backbones.clip and photo.text:
+        found["CLIP score ↑"] = (backbones.clip(picture, photo.text),)
+    objects = [
+        (color, _read_mask(file, picture))
+        for part, file in zip((photo.text or "").split(","), photo.masks, strict=False)
+        if (color := named_in(part))
+    ]
+    if objects:
+        right = [color_matches(mean_lab(picture, mask), color) for color, mask in objects]
         hits = (float(sum(right)), float(len(right)))
         found["color accuracy ↑"] = hits
-        if len({color for color, _ in request.objects}) > 1:
+        if len({color for color, _ in objects}) > 1:
             found["binding ↑"] = hits
     return found
-
-
-def _fid(
-    backbones: Backbones, truths: Mapping[str, Tensor], pictures: Mapping[str, Tensor]
-) -> dict[str, Estimate]:
-    if backbones.inception is None or len(truths) < 2:
-        return {}
-    distance = frechet_distance(backbones.inception, list(truths.values()), list(pictures.values()))
-    nothing = float("nan")  # a figure of the whole set: no scenes to draw again
-    return {"FID ↓": Estimate(distance, nothing, nothing, len(truths))}
 
 
 def _read(file: Path) -> Tensor:
     """A picture, 3,H,W in [0, 1]."""
     try:
-        with Image.open(file) as opened:
-            return pil_to_tensor(opened.convert("RGB")).float() / 255
-    except OSError as error:
+        return pil_to_tensor(read_picture(file)).float() / 255
+    except PictureError as error:
         raise CompareError(f"{file} cannot be read as a picture: {error}") from error
+
+
+def _read_like(truth: Tensor, file: Path) -> Tensor:
+    """A picture of the size of the truth."""
+    picture = _read(file)
+    if picture.shape == truth.shape:
+        return picture
+    return resize(picture, list(truth.shape[1:]), antialias=True).clamp(0, 1)
+
+
+def _read_mask(file: Path, picture: Tensor) -> Tensor:
+    """A mask, H,W of 0 and 1."""
+    try:
+        with Image.open(file) as opened:
+            mask = (pil_to_tensor(opened.convert("L"))[0] > 127).float()
+    except OSError as error:
+        raise CompareError(f"{file} cannot be read as a mask: {error}") from error
+    if mask.shape != picture.shape[1:] or not bool(mask.any()):
+        raise CompareError(f"{file} is empty or has not the size of its photograph.")
+    return mask
+
+
+def _small(picture: Tensor) -> Tensor:
+    """A picture no larger than a tile of the sheet."""
+    scale = min(1.0, SIDE / max(picture.shape[1:]))
+    size = [max(1, round(scale * side)) for side in picture.shape[1:]]
+    return resize(picture, size, antialias=True)

@@ -1,7 +1,7 @@
 """Figures that need a trained network: LPIPS, FID, CLIP score. Nothing is ever downloaded."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -97,17 +97,26 @@ def load_clip(name: str) -> Agreement:
     return score
 
 
-def frechet_distance(
-    inception: nn.Module, truths: Sequence[Tensor], pictures: Sequence[Tensor]
-) -> float:
-    """The Fréchet distance (Heusel et al. 2017) between two sets of pictures, 3xHxW in [0, 1]."""
-    from torchmetrics.image.fid import FrechetInceptionDistance
+class FrechetDistance:
+    """The Fréchet distance (Heusel et al. 2017) from one set of true pictures to several sets.
 
-    distance = FrechetInceptionDistance(inception)
-    for real, images in ((True, truths), (False, pictures)):
-        for image in images:
-            distance.update(_to_bytes(image)[None], real=real)
-    return float(distance.compute())
+    Of pictures, 3xHxW in [0, 1], only sums of their features are kept.
+    """
+
+    def __init__(self, inception: nn.Module) -> None:
+        from torchmetrics.image.fid import FrechetInceptionDistance
+
+        self._metric = FrechetInceptionDistance(inception, reset_real_features=False)
+
+    def add(self, picture: Tensor, *, real: bool) -> None:
+        """Add a picture to the true ones or to the set that is measured."""
+        self._metric.update(_to_bytes(picture)[None], real=real)
+
+    def distance(self) -> float:
+        """Return that of the set, and begin the next; the true pictures stay."""
+        distance = float(self._metric.compute())
+        self._metric.reset()
+        return distance
 
 
 def _lpips() -> Distance:

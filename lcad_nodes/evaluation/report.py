@@ -13,6 +13,7 @@ from torchvision.transforms.functional import to_pil_image
 
 from .bootstrap import Estimate
 
+SIDE = 160  # px of the square that a picture of a sheet is fitted into
 GAP = 6  # px between the tiles of a sheet
 LINE = 12  # px of one line of text
 LINES = 3  # lines of text beneath a tile
@@ -95,7 +96,7 @@ class Tile:
     text: str
 
 
-def sheet(rows: Sequence[Sequence[Tile]], side: int = 160) -> Image.Image:
+def sheet(rows: Sequence[Sequence[Tile]], side: int = SIDE) -> Image.Image:
     """Pictures in rows, each fitted into a square, its text beneath.
 
     Args:

@@ -193,7 +193,8 @@ class SceneBuilder:
             objects: how many objects, 0 to 3; None: at random, with few scenes of none.
             kinds: whether several objects are of one kind in different colors, or of different
                 kinds. Objects are all painted unless this is "any".
-            description: "full" names every painted object and its color, "none" nothing.
+            description: "full" names every painted object and its color, and the background's
+                where it has one that nobody could guess; "none" names nothing.
             segments: whether to paint the things of a photograph, as a fifth of the scenes
                 drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
             places: whether the description says where objects are; None: of things of one kind
@@ -219,7 +220,8 @@ class SceneBuilder:
         placing = by_chance if places is None else places
         mentions = _mentions(placed, placing, description, same, rng)
         said = [mention for mention in mentions if mention]
-        text, phrases = describe(said, ground_color if rng.random() < 0.4 else None, rng)
+        named = rng.random() < 0.8 or description == "full"
+        text, phrases = describe(said, ground_color if named else None, rng)
         phrase = iter(phrases)
         return Scene(
             image=self._develop(image, rng, old=free and rng.random() < 0.5),
