@@ -4,7 +4,6 @@ import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import comfy.model_detection
@@ -18,7 +17,7 @@ import torch
 from comfy.latent_formats import SD15
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from torch import Tensor
 
 from ..model.checkpoint import (
@@ -33,6 +32,7 @@ from ..model.luminance import LuminanceEncoder, is_luminance
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
 from .compat import CoreModelPatcher, is_dynamic
 from .conditioning import ConditioningError, check_inputs
+from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT
 from .origin import Origin, set_origin
 from .preview import FittedLatent
@@ -47,10 +47,6 @@ PATCHED_CHANNELS = "lcad_channels"
 """Where a model that a patch has extended carries how many channels of luminance it reads."""
 
 logger = logging.getLogger(__name__)
-
-
-class CheckpointError(ValueError):
-    """A file is not the checkpoint that was asked for; the message says what it is or lacks."""
 
 
 class Checkpoint(NamedTuple):
@@ -106,8 +102,10 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
         CheckpointError: if the file is none, or holds no luminance-conditioned UNet, or no
             luminance encoder.
     """
-    parts = split(read_tensors(path))
+    tensors = read_tensors(path)
+    parts = split(tensors)
     name = Path(path).name
+    check_family(tensors, name)
     if not parts.unet:
         raise CheckpointError(
             f"{name} holds no tensors below '{PREFIXES['unet']}': it is not a checkpoint with a "
@@ -150,6 +148,7 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     """
     state_dict = read_tensors(path)
     name = Path(path).name
+    check_family(state_dict, name)
     parts = split(state_dict)
     unet = parts.unet or state_dict
     if "conv_in.weight" in unet:
@@ -180,29 +179,9 @@ def extra_channels(model: ModelPatcher) -> int:
     return channels
 
 
-def read_tensors(path: str) -> StateDict:
-    """Map a file's tensors; nothing in the file is run.
-
-    Raises:
-        CheckpointError: if the file cannot be read, or holds more than tensors.
-    """
-    try:
-        tensors: Any = comfy.utils.load_torch_file(path, safe_load=True)
-    except UnpicklingError as error:
-        raise CheckpointError(
-            f"{Path(path).name} holds more than tensors and was not loaded, because such a file "
-            f"can run code: {error}"
-        ) from error
-    except (SafetensorError, ValueError, RuntimeError, EOFError) as error:
-        raise CheckpointError(
-            f"{Path(path).name} cannot be read as a checkpoint; it may be incomplete: {error}"
-        ) from error
-    return tensors
-
-
 def _trained_at(path: str) -> int | None:
     """Read off a file's header the shorter side, in px, that it was trained at, if it says so."""
-    if not path.lower().endswith((".safetensors", ".sft")):
+    if not path.lower().endswith(SAFETENSORS):
         return None
     with safe_open(path, framework="pt") as file:
         stated = (file.metadata() or {}).get(RESOLUTION_METADATA, "")

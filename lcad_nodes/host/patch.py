@@ -20,7 +20,8 @@ from ..model.patch import (
     to_file,
 )
 from .conditioning import check_inputs
-from .loading import PATCHED_CHANNELS, build_encoder, read_tensors
+from .files import check_family, read_tensors
+from .loading import PATCHED_CHANNELS, build_encoder
 from .origin import Origin, origin_of
 
 FOLDER = "model_patches"
@@ -46,7 +47,7 @@ def extract_patch(original: str, base: str, filename_prefix: str) -> Path:
         CheckpointError: if a file cannot be read.
         PatchError: if the two do not go together.
     """
-    ours, theirs = split(read_tensors(original)), split(read_tensors(base))
+    ours, theirs = (split(_checkpoint(path)) for path in (original, base))
     if not ours.encoder:
         raise PatchError(f"{Path(original).name} holds no luminance encoder")
     tensors = to_file(subtract(ours.unet, theirs.unet), ours.encoder)
@@ -56,6 +57,12 @@ def extract_patch(original: str, base: str, filename_prefix: str) -> Path:
     path = Path(folder) / f"{name}_{counter:05}_.safetensors"
     comfy.utils.save_torch_file(tensors, str(path))
     return path
+
+
+def _checkpoint(path: str) -> StateDict:
+    tensors = read_tensors(path)
+    check_family(tensors, Path(path).name)
+    return tensors
 
 
 def _name_what_is_left_out(original: CheckpointParts, base: CheckpointParts) -> None:

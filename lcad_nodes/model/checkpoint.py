@@ -5,6 +5,7 @@ on diffusers. Both directions are renamings, exact to the bit; the VAE's four at
 are 1x1 convolutions on one side and linear layers on the other.
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
@@ -62,6 +63,28 @@ def join(parts: CheckpointParts) -> StateDict:
         for field in fields(parts)
         for name, tensor in getattr(parts, field.name).items()
     }
+
+
+CROSS_ATTENTION = re.compile(r"attn2[._]to_k\.(weight|(lora_down|lora_A|lora\.down)\.weight)$")
+"""A weight that reads the prompt, in any layout of a UNet, or of a LoRA for it."""
+FAMILIES = {
+    768: "Stable Diffusion 1.x",
+    1024: "Stable Diffusion 2.x",
+    1280: "the refiner of Stable Diffusion XL",
+    2048: "Stable Diffusion XL",
+}
+"""Families of models by how wide their encoded prompts are."""
+
+
+def family(tensors: Mapping[str, Tensor]) -> str:
+    """Name the family that a UNet or a LoRA is of, in any layout; empty where no tensor tells."""
+    widths = (t.shape[-1] for name, t in tensors.items() if CROSS_ATTENTION.search(name))
+    return FAMILIES.get(next(widths, 0), "")
+
+
+def is_lora(names: Iterable[str]) -> bool:
+    """Tell a LoRA by the names of its tensors."""
+    return any("lora" in name for name in names)
 
 
 def count_modules(names: Iterable[str], prefix: str) -> int:

@@ -1,8 +1,8 @@
 """Folders of results, side by side."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torchvision.transforms.functional import to_pil_image
 
 from lcad_nodes.evaluation.__main__ import main
-from lcad_nodes.evaluation.compare import CompareError, Comparison, compare, read_captions
+from lcad_nodes.evaluation.compare import CompareError, Comparison, compare, descriptions
 from lcad_nodes.evaluation.metrics import Backbones
 
 NOTHING = Backbones(None, None, None, ())
@@ -135,23 +135,22 @@ class Thumbnail(nn.Module):
             {"a.jpg": ["one", "two"], "b.jpg": ["three"]},
             {"a": "one", "a_0": "one", "a_1": "two", "b": "three", "b_0": "three"},
         ),
-        ({"a.jpg_0": "one", "a.jpg_1": "two"}, {"a": "one", "a_0": "one", "a_1": "two"}),
+        ({"vg/a.jpg_1": "one", "vg/a.jpg_3": "two"}, {"a": "one", "a_1": "one", "a_3": "two"}),
+        (
+            {
+                "images": [{"id": 5, "file_name": "a.jpg"}],
+                "annotations": [{"image_id": 5, "caption": text} for text in ("one", "two")],
+            },
+            {"a": "one", "a_0": "one", "a_1": "two"},
+        ),
     ],
 )
 def test_captions_as_the_data_sets_have_them(
-    tmp_path: Path, entries: dict[str, Sequence[str]], texts: dict[str, str]
+    tmp_path: Path, entries: dict[str, Any], texts: dict[str, str]
 ) -> None:
     file = tmp_path / "captions.json"
     file.write_text(json.dumps(entries))
-    assert read_captions(file) == texts
-
-
-@pytest.mark.parametrize("text", ["[", "[]", '{"a.jpg": 3}', '{"a.jpg": [3]}', '{"": "one"}'])
-def test_what_are_no_captions(tmp_path: Path, text: str) -> None:
-    file = tmp_path / "captions.json"
-    file.write_text(text)
-    with pytest.raises(CompareError, match=r"captions\.json"):
-        read_captions(file)
+    assert descriptions(file) == texts
 
 
 def test_folders_that_do_not_go_together(
@@ -161,7 +160,12 @@ def test_folders_that_do_not_go_together(
         compare([tmp_path / "nowhere"], truth, None, None, NOTHING)
     with pytest.raises(CompareError, match="right is taken"):
         compare([folders[0], folders[0]], truth, None, None, NOTHING)
-    other = write(tmp_path / "other", {"z.png": halves(RED, RED)})
+    other = write(tmp_path / "other", {})
+    with pytest.raises(CompareError, match="other holds no pictures"):
+        compare([other], truth, None, None, NOTHING)
+    with pytest.raises(CompareError, match="other holds no pictures"):
+        compare([folders[0]], other, None, None, NOTHING)
+    to_pil_image(halves(RED, RED)).save(other / "z.png")
     with pytest.raises(CompareError, match="No photograph"):
         compare([other], truth, None, None, NOTHING)
     (other / "a.png").write_bytes(b"not a picture")

@@ -21,7 +21,7 @@ from transformers import (
 
 from lcad_nodes.evaluation.metrics import (
     BackboneError,
-    frechet_distance,
+    FrechetDistance,
     load_backbones,
     load_clip,
 )
@@ -69,20 +69,32 @@ class Flat(nn.Module):
 
     num_features = 3
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen = 0
+
     def forward(self, pictures: Tensor) -> Tensor:
+        self.seen += len(pictures)
         return pictures[..., 0, 0].double()
 
 
-def test_the_frechet_distance_between_two_clouds() -> None:
+def test_the_frechet_distance_from_one_cloud_to_others() -> None:
     rng = np.random.default_rng(0)
-    one = rng.integers(0, 120, (60, 3))
-    other = rng.integers(60, 250, (50, 3))
-    images = [[torch.tensor(p / 255).view(3, 1, 1) for p in some] for some in (one, other)]
-    covariances = [np.cov(some, rowvar=False) for some in (one, other)]
-    expected = ((one.mean(0) - other.mean(0)) ** 2).sum() + np.trace(
-        covariances[0] + covariances[1] - 2 * np.real(sqrtm(covariances[0] @ covariances[1]))
-    )
-    assert frechet_distance(Flat(), *images) == pytest.approx(expected, rel=1e-4)
+    real = rng.integers(0, 120, (60, 3))
+    others = [rng.integers(60, 250, (50, 3)), rng.integers(0, 90, (40, 3))]
+    flat = Flat()
+    fid = FrechetDistance(flat)
+    for pixel in real:
+        fid.add(torch.tensor(pixel / 255).view(3, 1, 1), real=True)
+    for other in others:
+        for pixel in other:
+            fid.add(torch.tensor(pixel / 255).view(3, 1, 1), real=False)
+        covariances = [np.cov(some, rowvar=False) for some in (real, other)]
+        expected = ((real.mean(0) - other.mean(0)) ** 2).sum() + np.trace(
+            covariances[0] + covariances[1] - 2 * np.real(sqrtm(covariances[0] @ covariances[1]))
+        )
+        assert fid.distance() == pytest.approx(expected, rel=1e-4)
+    assert flat.seen == 60 + 50 + 40  # the true ones once
 
 
 def test_what_is_not_on_the_disk_is_said_and_never_fetched(

@@ -1,4 +1,7 @@
-"""Guidance among everything else that the host has: nothing here would pass if it did nothing."""
+"""Guidance among everything else that the host has: nothing here would pass if it did nothing.
+
+All of it in both modes of guidance.
+"""
 
 import os
 import subprocess
@@ -54,6 +57,7 @@ class Scene:
     instances: Instances
     positive: Conditioning
     negative: Conditioning
+    mode: Mode
 
     @property
     def model(self) -> ModelPatcher:
@@ -70,7 +74,7 @@ class Scene:
         return add_luminance(conditioning, self.luminance)
 
     def guided(self, model: ModelPatcher | None = None, **changes: Any) -> ModelPatcher:
-        guidance = Guidance(self.instances, 3.0, 0.0, 1.0, "fast", "sum")
+        guidance = Guidance(self.instances, 3.0, 0.0, 1.0, self.mode, "sum")
         return guide_attention(model or self.model, replace(guidance, **changes))
 
     def sample(
@@ -107,7 +111,7 @@ def _as_the_host_runs_nodes() -> Any:
         yield
 
 
-def make_scene(checkpoint: Path, size: int) -> Scene:
+def make_scene(checkpoint: Path, size: int, mode: Mode) -> Scene:
     loaded = load_checkpoint(str(checkpoint))
     assert loaded.clip is not None
     photo = torch.rand(1, 3, size, size, generator=torch.manual_seed(0))
@@ -123,18 +127,19 @@ def make_scene(checkpoint: Path, size: int) -> Scene:
         instances,
         add_luminance(positive, luminance),
         add_luminance(negative, luminance),
+        mode,
     )
 
 
-@pytest.fixture(scope="module")
-def scene(small_checkpoint: Path) -> Scene:
-    return make_scene(small_checkpoint, SIZE)
+@pytest.fixture(scope="module", params=MODES)
+def scene(small_checkpoint: Path, request: pytest.FixtureRequest) -> Scene:
+    return make_scene(small_checkpoint, SIZE, request.param)
 
 
-@pytest.fixture(scope="module")
-def large_scene(small_checkpoint: Path) -> Scene:
+@pytest.fixture(scope="module", params=MODES)
+def large_scene(small_checkpoint: Path, request: pytest.FixtureRequest) -> Scene:
     """One in which the UNet's middle is more than one position."""
-    return make_scene(small_checkpoint, 2 * SIZE)
+    return make_scene(small_checkpoint, 2 * SIZE, request.param)
 
 
 @pytest.fixture(scope="module")
@@ -228,8 +233,7 @@ def control(scene: Scene) -> comfy.controlnet.ControlNet:
     return comfy.controlnet.ControlNet(network, load_device=management.get_torch_device())
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_controlnet(scene: Scene, control: Any, mode: Mode) -> None:
+def test_controlnet(scene: Scene, control: Any) -> None:
     hint = torch.rand(1, SIZE, SIZE, 3, generator=torch.manual_seed(0))
 
     def controlled(model: ModelPatcher) -> Tensor:
@@ -238,11 +242,11 @@ def test_controlnet(scene: Scene, control: Any, mode: Mode) -> None:
         )
         return replace(scene, negative=negative).sample(model, positive)
 
-    model = scene.guided(mode=mode)
+    model = scene.guided()
     unguided = controlled(scene.model)
     assert differ(controlled(model), unguided)
     assert differ(controlled(model), scene.sample(model))
-    assert same(controlled(scene.guided(mode=mode, strength=0.0)), unguided)
+    assert same(controlled(scene.guided(strength=0.0)), unguided)
 
 
 def low_rank(name: str, outputs: int, inputs: int) -> dict[str, Tensor]:
@@ -326,15 +330,12 @@ def on_the_left(conditioning: Conditioning, how: str) -> Conditioning:
 
 
 @pytest.mark.parametrize("how", ["area", "percentage", "default", "mask bounds"])
-@pytest.mark.parametrize("mode", MODES)
-def test_a_guided_prompt_for_the_left_half_leaves_the_right_alone(
-    scene: Scene, how: str, mode: Mode
-) -> None:
+def test_a_guided_prompt_for_the_left_half_leaves_the_right_alone(scene: Scene, how: str) -> None:
     """In one step nothing passes from one half to the other but through the network itself."""
     right = scene.encode("a yellow lamp")
     right = nodes.ConditioningSetArea().append(right, SIZE // 2, SIZE, SIZE // 2, 0, 1.0)[0]
     (both,) = nodes.ConditioningCombine().combine(on_the_left(scene.positive, how), right)
-    found = scene.sample(scene.guided(mode=mode), both, steps=1).chunk(2, -1)
+    found = scene.sample(scene.guided(), both, steps=1).chunk(2, -1)
     unguided = scene.sample(scene.model, both, steps=1).chunk(2, -1)
     assert differ(found[0], unguided[0])
     assert same(found[1], unguided[1])
@@ -403,18 +404,17 @@ PATCHES: dict[str, Callable[[ModelPatcher], Any]] = {
 
 
 @pytest.mark.parametrize("name", PATCHES)
-@pytest.mark.parametrize("mode", MODES)
-def test_other_patches_of_the_model(large_scene: Scene, name: str, mode: Mode) -> None:
+def test_other_patches_of_the_model(large_scene: Scene, name: str) -> None:
     """Both count, and it does not matter which node comes first."""
     scene = large_scene
 
     def patched(model: ModelPatcher) -> ModelPatcher:
         return PATCHES[name](model)[0]
 
-    found = scene.sample(patched(scene.guided(mode=mode)), steps=1)
-    assert differ(found, scene.sample(scene.guided(mode=mode), steps=1))
+    found = scene.sample(patched(scene.guided()), steps=1)
+    assert differ(found, scene.sample(scene.guided(), steps=1))
     assert differ(found, scene.sample(patched(scene.model), steps=1))
-    assert same(found, scene.sample(scene.guided(patched(scene.model), mode=mode), steps=1))
+    assert same(found, scene.sample(scene.guided(patched(scene.model)), steps=1))
 
 
 @pytest.mark.slow
@@ -429,7 +429,7 @@ def test_torch_compile(scene: Scene) -> None:
         return attention_pytorch(*args, **kwargs)
 
     torch.compiler.reset()
-    guidances: list[dict[str, Any]] = [{"end": 0.25}, {"mode": "reference"}, {"strength": 9.0}]
+    guidances: list[dict[str, Any]] = [{"end": 0.25}, {"strength": 9.0}]
     for changes in guidances:
         model = scene.guided(**changes)
         model.model_options["transformer_options"]["optimized_attention_override"] = as_on_a_gpu
@@ -460,10 +460,9 @@ def test_two_guided_models_do_not_disturb_each_other(scene: Scene, guided: Tenso
     assert differ(of_second, scene.sample(scene.model, positive))
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_source_of_a_guided_model_is_untouched(scene: Scene, plain: Tensor, mode: Mode) -> None:
+def test_the_source_of_a_guided_model_is_untouched(scene: Scene, plain: Tensor) -> None:
     weights = {name: value.clone() for name, value in scene.model.model_state_dict().items()}
-    assert differ(scene.sample(scene.guided(mode=mode)), plain)
+    assert differ(scene.sample(scene.guided()), plain)
     assert torch.equal(scene.sample(scene.model), plain)
     after = scene.model.model_state_dict()
     assert all(torch.equal(after[name], value) for name, value in weights.items())

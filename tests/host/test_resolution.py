@@ -30,7 +30,7 @@ def working_size(path: Path, resolution: int) -> tuple[int, int]:
 def test_an_exported_checkpoint_says_what_it_was_trained_at(
     golden_file: Path, tmp_path: Path
 ) -> None:
-    exported = export(golden_file, tmp_path / "exported.safetensors", 64)
+    exported = export(golden_file, tmp_path / "exported.safetensors", 64, None)
     assert working_size(exported, CHECKPOINTS) == (64, 80)
     assert working_size(exported, 48) == (48, 60)
     assert working_size(exported, 0) == (40, 50)
