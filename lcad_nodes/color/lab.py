@@ -116,6 +116,6 @@ def _lab_to_rgb(lab: Tensor) -> Tensor:
 def _exact(image: Tensor) -> AbstractContextManager[object]:
     """Keep mixed precision, as in training, off colors: bfloat16 moves a* by up to 3."""
     device = image.device.type
-    if not torch.amp.is_autocast_available(device):
+    if not torch.amp.autocast_mode.is_autocast_available(device):
         return nullcontext()
     return torch.autocast(device, enabled=False)

@@ -72,7 +72,8 @@ class FrozenEncoders:
         self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).requires_grad_(False)
         for network in (self.vae, self.encoder):
             # Of a CPU's time, channels last takes a third off.
-            nn.Module.to(network, accelerator.device, memory_format=torch.channels_last)
+            network.to(accelerator.device)
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.accelerator = accelerator
         self.tokenizer = CLIPTokenizer.from_pretrained(tokenizer)
 
