@@ -17,12 +17,29 @@ from ..host.instances import Instances
 from .compat import schema
 from .types import CATEGORY, InputError, LCADInstances, from_image
 
-DECIMALS = {"psnr": 2, "ssim": 4, "delta_e2000": 2, "colorfulness": 2, "color_accuracy": 3}
-"""The figures, in the table's order, and how many decimals each gets there."""
-NOTE = (
-    "LPIPS, FID and CLIP score need trained networks that ComfyUI does not have: "
-    "python -m lcad_nodes.evaluation compare"
+NETWORKS = (
+    "need trained networks that ComfyUI does not have; where they are on the disk, "
+    "`python -m lcad_nodes.evaluation compare` measures them"
 )
+DECIMALS = {
+    "psnr": 2,
+    "ssim": 4,
+    "lpips": 4,
+    "fid": 2,
+    "clip_score": 2,
+    "delta_e2000": 2,
+    "colorfulness": 2,
+    "color_accuracy": 3,
+    "binding": 3,
+}
+"""The figures, in the table's order, and how many decimals each gets there."""
+NEEDS = {
+    "need a reference": ("psnr", "ssim", "delta_e2000"),
+    NETWORKS: ("lpips", "fid", "clip_score"),
+    "needs instances whose phrases name a basic color": ("color_accuracy",),
+    "needs instances whose phrases name two basic colors or more": ("binding",),
+}
+"""Why cells are empty."""
 
 Figures = dict[str, float | None]
 
@@ -76,9 +93,9 @@ class Score(io.ComfyNode):
             _measure(picture, None if truths is None else truths[number], instances)
             for number, picture in enumerate(pictures)
         ]
-        table = _table(figures)
+        table = f"{_table(figures)}\n\n{_reasons(figures)}"
         text = json.dumps([_without_infinity(found) for found in figures])
-        return io.NodeOutput(text, table, ui=ui.PreviewText(f"{table}\n\n{NOTE}"))
+        return io.NodeOutput(text, table, ui=ui.PreviewText(table))
 
 
 def _fit(truths: Tensor, pictures: Tensor) -> Tensor:
@@ -101,8 +118,7 @@ def _measure(picture: Tensor, truth: Tensor | None, instances: Instances | None)
         values = (*map(float, similarity), float(difference))
         figures |= zip(("psnr", "ssim", "delta_e2000"), values, strict=True)
     figures["colorfulness"] = float(colorfulness(picture[None]))
-    figures["color_accuracy"] = instances and _accuracy(picture, instances)
-    return figures
+    return figures | (_by_objects(picture, instances) if instances else {})
 
 
 def _without_infinity(figures: Figures) -> Figures:
@@ -110,16 +126,22 @@ def _without_infinity(figures: Figures) -> Figures:
     return {name: v if v is not None and isfinite(v) else None for name, v in figures.items()}
 
 
-def _accuracy(picture: Tensor, instances: Instances) -> float | None:
-    """The share of objects that got the color that their phrase names; None if none names one."""
+def _by_objects(picture: Tensor, instances: Instances) -> Figures:
+    """The share of objects that got the color that their phrase names, where some name one.
+
+    It tells of binding where they name different ones.
+    """
     instances.check_size((picture.shape[1], picture.shape[2]))
     masks = interpolate(instances.masks[None], picture.shape[1:], mode="nearest-exact")[0]
-    right = [
-        color_matches(mean_lab(picture, mask.to(picture)), color)
+    asked = [
+        (color, mask.to(picture))
         for item, mask in zip(instances.items, masks, strict=True)
         if (color := named_in(item.phrase))
     ]
-    return sum(right) / len(right) if right else None
+    right = [color_matches(mean_lab(picture, mask), color) for color, mask in asked]
+    share = sum(right) / len(right) if right else None
+    several = len({color for color, _ in asked}) > 1
+    return {"color_accuracy": share, "binding": share if several else None}
 
 
 def _table(figures: list[Figures]) -> str:
@@ -134,3 +156,11 @@ def _table(figures: list[Figures]) -> str:
             ]
         )
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def _reasons(figures: list[Figures]) -> str:
+    """A line for every reason that leaves cells empty."""
+    empty = {name for found in figures for name, value in found.items() if value is None}
+    return "\n".join(
+        f"- {', '.join(names)}: {reason}" for reason, names in NEEDS.items() if {*names} & empty
+    )

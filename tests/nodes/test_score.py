@@ -42,29 +42,47 @@ def test_a_picture_against_its_truth() -> None:
     assert (changed["delta_e2000"] or 0) > 2
 
 
-def test_what_cannot_be_measured_is_empty() -> None:
+def test_what_cannot_be_measured_is_empty_and_the_reason_is_told() -> None:
     figures, table = Score.execute(picture(RED, BLUE)).args
     (found,) = json.loads(figures)
     assert [name for name, value in found.items() if value is not None] == ["colorfulness"]
-    assert table.splitlines()[0] == (
-        "| picture | psnr | ssim | delta_e2000 | colorfulness | color_accuracy |"
-    )
-    assert table.splitlines()[2].startswith("| 1 |  |  |  | ")
-
-
-def test_objects_that_got_the_color_named_are_counted() -> None:
-    image = picture(RED, BLUE)
-    accuracy = [
-        score(image, instances=halves(*phrases))[0]["color_accuracy"]
-        for phrases in [
-            ("the red cup", "the blue cup"),
-            ("the red cup", "the green cup"),
-            ("the blue cup", "the red cup"),
-            ("the red cup", "the other cup"),
-            ("a cup", "another cup"),
-        ]
+    head, _, row, _, *reasons = table.splitlines()
+    names = "psnr | ssim | lpips | fid | clip_score | delta_e2000"
+    assert head == f"| picture | {names} | colorfulness | color_accuracy | binding |"
+    assert row.startswith("| 1 |  |  |  |  |  |  | ")
+    assert [line.partition(":")[0] for line in reasons] == [
+        "- psnr, ssim, delta_e2000",
+        "- lpips, fid, clip_score",
+        "- color_accuracy",
+        "- binding",
     ]
-    assert accuracy == [1.0, 0.5, 0.0, 1.0, None]
+    assert "need trained networks" in reasons[1]
+
+
+def test_what_is_measured_needs_no_reason() -> None:
+    image = picture(RED, BLUE)
+    objects = halves("the red cup", "the blue cup")
+    _, table = Score.execute(image, image, objects).args
+    (reason,) = table.splitlines()[4:]
+    assert reason.startswith("- lpips, fid, clip_score: need trained networks")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "accuracy", "binding"),
+    [
+        ("the red cup", "the blue cup", 1.0, 1.0),
+        ("the red cup", "the green cup", 0.5, 0.5),
+        ("the blue cup", "the red cup", 0.0, 0.0),
+        ("the red cup", "the other red cup", 0.5, None),
+        ("the red cup", "the other cup", 1.0, None),
+        ("a cup", "another cup", None, None),
+    ],
+)
+def test_objects_that_got_the_color_named_are_counted(
+    left: str, right: str, accuracy: float | None, binding: float | None
+) -> None:
+    (found,) = score(picture(RED, BLUE), instances=halves(left, right))
+    assert (found["color_accuracy"], found["binding"]) == (accuracy, binding)
 
 
 def test_masks_may_be_of_another_scale() -> None:
