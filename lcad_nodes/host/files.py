@@ -1,5 +1,6 @@
 """Files of tensors: read without running anything in them, and told apart from other files."""
 
+import errno
 import pickletools
 from collections.abc import Mapping
 from pathlib import Path
@@ -69,7 +70,8 @@ def _fault(path: Path, error: Exception) -> str:
     """Say why a file could not be read, after its name."""
     if not path.is_file():
         return "is not there any more, or is not a file: press R to list the files anew"
-    if isinstance(error, OSError):
+    # Torch seeks to before the beginning of some files that are cut short.
+    if isinstance(error, OSError) and error.errno != errno.EINVAL:
         return f"cannot be read: {error}"
     with path.open("rb") as file:
         head = file.read(9)
