@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 import tomli
 
-from .networks import TextConfig, UNetConfig, VAEConfig
+from .networks import TextConfig, UNetConfig, VAEConfig, WidthError
 
 T = TypeVar("T")
 
@@ -63,6 +63,7 @@ class DataConfig:
             raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
         shares = ("simple", "smallest_crop", "flipped", "dropped", "shortened")
         _check(self, shares, 0, 1)
+        _check(self, ("workers", "seed"), 0)
         if self.dropped + self.shortened > 1:
             raise ConfigError("dropped and shortened are more than 1 together")
 
@@ -157,7 +158,8 @@ class CompressionConfig:
         """Check what types cannot."""
         if self.train != "all" and not self.start:
             raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
-        _check(self, ("latent_noise",), 0)
+        weights = ("artifact_weight", "plain_weight", "perceptual_weight", "adversarial_weight")
+        _check(self, ("latent_noise", *weights, "kl_weight", "artifact_power"), 0)
         if self.artifact_window < 3 or self.artifact_window % 2 == 0:
             raise ConfigError(
                 f"artifact_window: expected an odd number, not {self.artifact_window}"
@@ -211,7 +213,15 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        _check(self, ("guidance", "localization_weight"), 0)
+        _check(self, ("guidance", "localization_weight", "pool"), 0)
+        _check(self, ("fresh", "largest_weight"), 1)
+        if not self.noise_bias > 0:
+            raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
+        if self.unet.context != self.text.width:
+            raise ConfigError(
+                f"unet: context = {self.unet.context}, but text: width = {self.text.width}: the "
+                "UNet reads what the text encoder gives, so both must be equal"
+            )
 
 
 def _check(config: Any, names: Sequence[str], least: float, most: float = math.inf) -> None:
@@ -246,7 +256,7 @@ def _build(kind: type[T], table: Mapping[str, Any], place: str) -> T:
     values = {key: _value(types[key], value, f"{place}: {key}") for key, value in table.items()}
     try:
         return kind(**values)
-    except (TypeError, ConfigError) as error:
+    except (TypeError, ConfigError, WidthError) as error:
         raise ConfigError(f"{place}: {error}") from error
 
 

@@ -1,5 +1,6 @@
 """The diffusers and transformers networks of a checkpoint, built from their widths."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,6 +19,12 @@ VOCABULARY = 49408
 END_TOKEN = 49407
 SCALE_FACTOR = 0.18215
 """What latents are multiplied by before diffusion (method section 1)."""
+GROUPS = 32
+"""Of every group norm."""
+
+
+class WidthError(ValueError):
+    """A network cannot be built at these widths; the message names the width."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,15 @@ class UNetConfig:
     attention: tuple[bool, ...] = (True, True, True, False)
     context: int = 768
     gray_channels: int = 512
+
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        _check_levels(self.widths, self.blocks)
+        if len(self.attention) != len(self.widths):
+            raise WidthError(
+                f"attention: expected one value for each of the {len(self.widths)} widths, not "
+                f"{len(self.attention)}"
+            )
 
     @classmethod
     def from_state_dict(cls, unet: StateDict) -> "UNetConfig":
@@ -64,6 +80,10 @@ class VAEConfig:
     widths: tuple[int, ...] = (128, 256, 512, 512)
     blocks: int = 2
 
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        _check_levels(self.widths, self.blocks)
+
     @classmethod
     def from_state_dict(cls, vae: StateDict) -> "VAEConfig":
         """Read the configuration off tensors in the diffusers layout."""
@@ -81,11 +101,29 @@ class TextConfig:
     width: int = 768
     layers: int = 12
 
+    def __post_init__(self) -> None:
+        """Check what types cannot."""
+        _check_multiple("width", self.width, TEXT_HEAD_WIDTH)
+        _check_multiple("layers", self.layers, 1)
+
     @classmethod
     def from_state_dict(cls, text: StateDict) -> "TextConfig":
         """Read the configuration off the tensors."""
         width = text["text_model.embeddings.token_embedding.weight"].shape[1]
         return cls(width, count_modules(text, "text_model.encoder.layers"))
+
+
+def _check_levels(widths: Sequence[int], blocks: int) -> None:
+    if not widths:
+        raise WidthError("widths: expected one for each level, not none")
+    for width in widths:
+        _check_multiple("widths", width, GROUPS)
+    _check_multiple("blocks", blocks, 1)
+
+
+def _check_multiple(name: str, value: int, of: int) -> None:
+    if value < 1 or value % of:
+        raise WidthError(f"{name}: expected a multiple of {of} from {of} on, not {value}")
 
 
 def build_unet(config: UNetConfig) -> UNet2DConditionModel:

@@ -15,8 +15,8 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
 from ..model.luminance import LuminanceEncoder
+from .networks import GROUPS
 
-GROUPS = 32
 REFERENCE = 3.0
 """Constant beside each color channel: it keeps the group norm from taking the color away."""
 LINEAR = 6.0

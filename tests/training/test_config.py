@@ -10,9 +10,12 @@ from lcad_nodes import training
 from lcad_nodes.training.config import (
     CompressionConfig,
     ConfigError,
+    DataConfig,
     DiffusionConfig,
+    FitConfig,
     load_config,
 )
+from lcad_nodes.training.networks import TextConfig, UNetConfig, VAEConfig
 
 CONFIGS = Path(training.__file__).parent / "configs"  # pyright: ignore[reportArgumentType]
 
@@ -23,21 +26,24 @@ def _written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends() -> None:
+def test_the_first_parts_of_lcad_mini_start_where_the_one_before_ends() -> None:
     first = load_config(CompressionConfig, CONFIGS / "mini-compression.toml")
     words, scenes, large = (
         load_config(DiffusionConfig, CONFIGS / f"mini-{part}.toml")
         for part in ("words", "scenes", "diffusion")
     )
-    decoder = load_config(CompressionConfig, CONFIGS / "mini-decoder.toml")
-    masks = load_config(DiffusionConfig, CONFIGS / "mini-masks.toml")
     assert words.start == f"{first.fit.directory}/compression.safetensors"
-    assert decoder.start == f"{large.fit.directory}/average.safetensors"
-    assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
     for before, after in ((words, scenes), (scenes, large)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
     assert words.unet.gray_channels == first.vae.widths[-1]
     assert words.unet.context == words.text.width
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_configuration_can_be_read(path: Path) -> None:
+    is_second = "tokenizer" in path.read_text(encoding="utf-8")
+    config = load_config(DiffusionConfig if is_second else CompressionConfig, path)
+    assert config.data.size >= 64
 
 
 OPEN = {"start", "tokenizer", "train", "lpips_backbone", "data", "fit"}
@@ -63,6 +69,46 @@ def _default(field: Field[Any]) -> Any:
     return field.default if field.default_factory is MISSING else field.default_factory()
 
 
+PUBLISHED = {
+    CompressionConfig: {
+        "artifact_weight": 1.0,
+        "artifact_window": 7,
+        "artifact_power": 1 / 5,
+        "plain_weight": 0.0,
+        "perceptual_weight": 1.0,
+        "adversarial_weight": 0.5,
+        "adversarial_start": 50_000,
+        "kl_weight": 1e-6,
+        "latent_noise": 0.0,
+        "vae": VAEConfig((128, 256, 512, 512), 2),
+    },
+    DiffusionConfig: {
+        "unet": UNetConfig((320, 640, 1280, 1280), 2, (True, True, True, False), 768, 512),
+        "text": TextConfig(768, 12),
+        "pool": 0,
+        "largest_weight": 1.0,
+        "noise_bias": 1.0,
+        "guided": 0.0,
+        "localization_weight": 0.0,
+    },
+    DataConfig: {"size": 256, "smallest_crop": 0.8, "flipped": 0.5, "dropped": 0.1},
+    FitConfig: {"batch": 16, "accumulate": 1, "learning_rate": 2e-5, "mixed_precision": "no"},
+}
+"""What the paper and its code say, written out."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [(CompressionConfig, "full-compression.toml"), (DiffusionConfig, "full-diffusion.toml")],
+)
+def test_the_full_size_configuration_has_the_published_settings(kind: type, name: str) -> None:
+    config = load_config(kind, CONFIGS / name)
+    for part in (config, config.data, config.fit):
+        for key, value in PUBLISHED[type(part)].items():
+            assert getattr(part, key) == value, key
+    assert config.train == "published"
+
+
 DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
 
 
@@ -85,9 +131,32 @@ DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
         ('[fit]\ndirectory = "a"\nsteps = 1\nbatch = 0\n', "batch: expected from 1 on, not 0"),
         (DATA_AND_FIT + 'train = "published"\n', "needs a start"),
         (DATA_AND_FIT + "artifact_window = 4\n", "artifact_window: expected an odd number"),
+        (DATA_AND_FIT + "kl_weight = -1\n", "kl_weight: expected from 0 on, not -1"),
+        (DATA_AND_FIT + "vae = {widths = [96, 100]}\n", "vae: widths: expected a multiple of 32"),
+        (DATA_AND_FIT + "vae = {widths = []}\n", "vae: widths: expected one for each level"),
+        (DATA_AND_FIT + "vae = {blocks = 0}\n", "vae: blocks: expected .* from 1 on, not 0"),
         ('[data]\nstamps = "a"\n[fit]\ndirectory = "d"\n', "missing.*steps"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(CompressionConfig, _written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("unet = {widths = [320, 640, 1280, 1200]}", "unet: widths: .*multiple of 32.*not 1200"),
+        ("unet = {widths = [64, 128]}", "unet: attention: expected one .* the 2 widths, not 4"),
+        ("unet = {widths = [-32]}", "unet: widths: .*not -32"),
+        ("text = {width = 96}", "text: width: expected a multiple of 64 from 64 on, not 96"),
+        ("text = {layers = 0}", "text: layers: .*not 0"),
+        ("text = {width = 128}", "unet: context = 768, but text: width = 128"),
+        ("fresh = 0", "fresh: expected from 1 on, not 0"),
+        ("noise_bias = 0", "noise_bias: expected more than 0"),
+    ],
+)
+def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message: str) -> None:
+    start = 'start = "s"\ntokenizer = "t"\n'
+    with pytest.raises(ConfigError, match=message):
+        load_config(DiffusionConfig, _written(tmp_path, start + DATA_AND_FIT + text))
