@@ -11,7 +11,11 @@ from .config import ConfigError, FitConfig
 
 
 class CSVTracker(GeneralTracker):
-    """One line of figures for every entry; entries after the step gone on from are dropped."""
+    """One line of figures for every entry; entries after the step gone on from are dropped.
+
+    Where training goes on with other figures than before, the table gets their columns, and cells
+    that have no figure stay empty.
+    """
 
     name = "csv"
     requires_logging_directory = False
@@ -19,6 +23,7 @@ class CSVTracker(GeneralTracker):
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = path
+        self.columns: list[str] = []
 
     @property
     def tracker(self) -> Path:
@@ -27,21 +32,33 @@ class CSVTracker(GeneralTracker):
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:
         """Keep the entries up to step `values["step"]`, if there are any."""
-        if self.path.exists():
-            head, *lines = self.path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if int(line.partition(",")[0]) <= values["step"]]
-            text = "".join(f"{line}\n" for line in [head, *kept])
-            self.path.write_text(text, encoding="utf-8")
+        kept = [row for row in self._entries() if int(row["step"]) <= values["step"]]
+        self.columns = list(kept[0]) if kept else []
+        self._write(kept)
 
     def log(self, values: dict[str, Any], step: int | None = None, **_options: Any) -> None:
         """Add an entry."""
         row = {"step": step, **values}
-        fresh = not self.path.exists()
+        if new := [name for name in row if name not in self.columns]:
+            entries = self._entries()
+            self.columns += new
+            self._write(entries)
         with self.path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(row))
-            if fresh:
-                writer.writeheader()
-            writer.writerow(row)
+            csv.DictWriter(file, self.columns).writerow(row)
+
+    def _entries(self) -> list[dict[str, str]]:
+        """What the file holds, but for a last line that a kill cut short."""
+        if not self.path.exists():
+            return []
+        with self.path.open(newline="", encoding="utf-8") as file:
+            whole = (line for line in file if line.endswith("\n"))
+            return [row for row in csv.DictReader(whole) if None not in row.values()]
+
+    def _write(self, entries: list[dict[str, str]]) -> None:
+        with self.path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, self.columns)
+            writer.writeheader()
+            writer.writerows(entries)
 
 
 def trackers(config: FitConfig, name: str) -> list[Any]:

@@ -1,5 +1,6 @@
 """The loop that both stages share, on the smallest network there is."""
 
+import csv
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -99,6 +100,51 @@ def test_what_was_logged_after_the_saved_step_is_logged_once(config: FitConfig) 
         _run(config, Halted())  # saved after step 3, logged up to step 5
     _run(config)
     assert [row[0] for row in _log(config)] == ["step", *map(str, range(1, 9))]
+
+
+def _table(config: FitConfig) -> list[dict[str, str]]:
+    with Path(config.directory, "line.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_logs_columns_are_right_when_training_goes_on_with_other_figures(
+    config: FitConfig,
+) -> None:
+    class Other(Line):
+        def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, figures = super().forward(x, step)
+            return loss, {"other": self.other.detach().sum(), **figures}
+
+    _run(replace(config, steps=3))
+    before = _table(config)
+    _run(replace(config, steps=6), Other())
+    _run(config)
+    table = _table(config)
+    assert [int(row["step"]) for row in table] == list(range(1, 9))
+    assert [row | {"other": ""} for row in before] == table[:3]
+    assert [bool(row["other"]) for row in table] == [False] * 3 + [True] * 3 + [False] * 2
+    assert all(row["slope"] for row in table)
+
+
+def test_an_entry_that_was_cut_short_is_dropped(config: FitConfig) -> None:
+    _run(replace(config, steps=3))
+    whole = _table(config)
+    path = Path(config.directory, "line.csv")
+    path.write_text(path.read_text(encoding="utf-8") + "3,0.1", encoding="utf-8")
+    _run(replace(config, steps=4))
+    assert _table(config)[:-1] == whole
+    path.write_text("", encoding="utf-8")
+    _run(replace(config, steps=5))
+    assert [row["step"] for row in _table(config)] == ["5"]
+
+
+def test_the_log_is_not_read_again_for_every_entry(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(csv, "DictReader", lambda file: read.append(1) or iter(list(file)[:0]))
+    _run(config)
+    assert len(read) <= 1
 
 
 def test_accumulated_passes_are_one_larger_batch(config: FitConfig) -> None:
