@@ -1,11 +1,14 @@
 """Luminance into the host's conditioning: extra input channels beside the noisy latent."""
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import comfy.model_management as management
 import node_helpers
 import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from .luminance import Luminance
@@ -19,7 +22,7 @@ ORIGIN_KEY = "lcad_origin"
 INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
 DIGESTS_KEY = "lcad_digests"
-"""Where a latent carries the digests of the photos that it is for."""
+"""Where a conditioning and a latent carry the digests of the photos that they are for."""
 
 
 class ConditioningError(ValueError):
@@ -41,6 +44,7 @@ def add_luminance(conditioning: Conditioning, luminance: Luminance) -> Condition
         "noise_concat": luminance.features[-1],
         GEOMETRY_KEY: luminance.geometry,
         ORIGIN_KEY: luminance.origin,
+        DIGESTS_KEY: luminance.digests,
     }
     return node_helpers.conditioning_set_values(conditioning, values)
 
@@ -86,20 +90,28 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
         )
 
 
-def check_prompt(context: Tensor, width: int) -> None:
-    """Compare an encoded prompt with the model.
+def check_prompt(context: Tensor, width: int, photos: int, latents: int) -> None:
+    """Compare encoded prompts with the model and with the photos.
 
     Args:
         context: B x tokens x width.
         width: what the model's cross-attention reads.
+        photos: number of photos.
+        latents: number of latents; the photos are gone through in turn.
 
     Raises:
-        ConditioningError: if the prompt is of another width.
+        ConditioningError: if the prompts are of another width, or neither one for all nor one
+            for each; the host would repeat or cut them.
     """
     if context.shape[2] != width:
         raise ConditioningError(
             f"the prompt's encoding is {context.shape[2]} wide, but the model reads {width}: use "
             "the text encoder of the model's checkpoint, or of its base model"
+        )
+    if context.shape[0] not in {1, photos, latents}:
+        raise ConditioningError(
+            f"there are {context.shape[0]} prompts in one batch for {photos} photo(s) and "
+            f"{latents} latent(s): use one prompt for all, or one for each"
         )
 
 
@@ -131,9 +143,28 @@ def check_inputs(
     Raises:
         ConditioningError: if luminance or prompt does not fit.
     """
-    check_luminance(conditioning.get("noise_concat"), channels, conditioning["noise"])
-    check_prompt(conditioning["cross_attn"], width)
+    latent = conditioning["noise"]
+    check_luminance(conditioning.get("noise_concat"), channels, latent)
+    photos = len(conditioning["noise_concat"])
+    check_prompt(conditioning["cross_attn"], width, photos, len(latent))
     check_origin(conditioning.get(ORIGIN_KEY), origin)
+
+
+def refuse_mixed_photos(model: ModelPatcher) -> None:
+    """Have a model refuse prompts of different photos, whatever samples it; its clones do, too."""
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY, _sample_one_photo)
+
+
+def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
+    """Wrap the host's sampling."""
+    guider: Any = executor.class_obj
+    conds = chain.from_iterable(guider.conds.values())
+    if len({cond[DIGESTS_KEY] for cond in conds if DIGESTS_KEY in cond}) > 1:
+        raise ConditioningError(
+            "the prompts carry the luminance of different photos: put positive and negative "
+            "through one 'Add Photo to Prompts (L-CAD)'"
+        )
+    return executor(*args, **kwargs)
 
 
 def _size(tensor: Tensor) -> str:

@@ -19,7 +19,7 @@ from ..model.patch import (
     subtract,
     to_file,
 )
-from .conditioning import check_inputs
+from .conditioning import check_inputs, refuse_mixed_photos
 from .files import check_family, read_tensors
 from .loading import PATCHED_CHANNELS, build_encoder
 from .origin import Origin, origin_of
@@ -116,6 +116,7 @@ def apply_patch(
     patcher = build_encoder(encoder, name)
     checking = _checking(model.model, channels, origin_of(patcher))
     patched.add_object_patch("extra_conds", checking)
+    refuse_mixed_photos(patched)
     return patched, patcher
 
 

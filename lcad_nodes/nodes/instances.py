@@ -170,6 +170,9 @@ def _percent(name: str, default: float, verb: str) -> io.Float.Input:
 
 def _single_masks(batch: Tensor) -> list[Tensor]:
     """Take a MASK input apart; the host has single ones (HxW) and batches (BxHxW)."""
-    if batch.ndim not in (2, 3):
-        raise InputError(f"a mask is {tuple(batch.shape)}: it must be height x width, or a batch")
+    if batch.ndim not in (2, 3) or not batch.numel():
+        raise InputError(
+            f"a mask is {' x '.join(map(str, batch.shape))}: it must be height x width, or a batch "
+            "of such, and not empty"
+        )
     return list(batch.float().reshape(-1, *batch.shape[-2:]))

@@ -157,6 +157,51 @@ def test_every_photo_of_a_batch_may_have_a_prompt_of_its_own(pack: Pack) -> None
     assert relative_error(second, reds[1]) > 1e-3
 
 
+def batch(pack: Pack, prompts: int) -> Any:
+    """Prompts in one conditioning, as the batch nodes of other packs make them."""
+    encoded = [pack.encode(f"a red car {number}")[0] for number in range(prompts)]
+    return [[torch.cat([tokens for tokens, _ in encoded]), encoded[0][1]]]
+
+
+@pytest.mark.parametrize(("photos", "prompts"), [(1, 2), (3, 2), (2, 3), (2, 4)])
+def test_prompts_that_are_neither_one_for_all_photos_nor_one_for_each(
+    pack: Pack, photos: int, prompts: int
+) -> None:
+    message = rf"{prompts} prompts in one batch for {photos} photo\(s\) and {photos} latent\(s\)"
+    luminance = pack.luminance(photo(photos=photos))
+    for wrong in ("positive", "negative"):
+        with pytest.raises(ConditioningError, match=message):
+            pack.sample(luminance, **{wrong: batch(pack, prompts)})
+    prompt = Condition.execute(batch(pack, prompts), pack.negative, luminance).args
+    with pytest.raises(ConditioningError, match=message):
+        nodes.KSampler().sample(pack.model, 0, 2, 2.0, "euler", "normal", *prompt)
+
+
+def test_every_variation_of_a_photo_may_have_a_prompt_of_its_own(pack: Pack) -> None:
+    prompts = batch(pack, 3)
+    inputs = Condition.execute(prompts, pack.negative, pack.luminance(photo())).args
+    positive, negative, latent = inputs
+    (latent,) = nodes.RepeatLatentBatch().repeat(latent, 3)
+    sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
+    (found,) = nodes.KSampler().sample(*sampler, positive, negative, latent)
+    for number in range(3):
+        own = [[positive[0][0][number : number + 1], positive[0][1]]]
+        (expected,) = nodes.KSampler().sample(*sampler, own, negative, latent)
+        assert relative_error(found["samples"][number], expected["samples"][number]) < 1e-4
+
+
+def test_prompts_of_different_photos(pack: Pack) -> None:
+    image = photo(photos=2)
+    luminances = [pack.luminance(image[:1]), pack.luminance(image[1:])]
+    prompts = [Condition.execute(pack.positive, pack.negative, each).args for each in luminances]
+    (positive, negative, latent), (other_positive, other_negative, _) = prompts
+    (both,) = nodes.ConditioningCombine().combine(positive, other_positive)
+    sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
+    for pair in ((positive, other_negative), (other_positive, negative), (both, negative)):
+        with pytest.raises(ConditioningError, match="the luminance of different photos"):
+            nodes.KSampler().sample(*sampler, *pair, latent)
+
+
 def test_a_long_strip(pack: Pack) -> None:
     strip = torch.linspace(0, 1, 10000)[None, :, None, None].expand(1, 10000, 200, 3)
     assert pack.colorize(strip, resolution=8).shape == strip.shape
@@ -413,6 +458,13 @@ def test_fewer_masks_than_phrases(pack: Pack) -> None:
 def test_a_mask_that_marks_nothing(pack: Pack) -> None:
     with pytest.raises(MaskError, match=r"mask 1 \('a cup'\) is empty"):
         InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": torch.zeros(1, 8, 8)})
+
+
+@pytest.mark.parametrize("shape", [(1, 0, 0), (0, 8, 8), (0, 8), (8,), (1, 1, 8, 8)])
+def test_a_mask_without_a_size(pack: Pack, shape: tuple[int, ...]) -> None:
+    masks = {"mask_0": torch.ones(1, 8, 8), "mask_1": torch.ones(shape)}
+    with pytest.raises(InputError, match=f"a mask is {' x '.join(map(str, shape))}: it must be"):
+        InstancesNode.execute(pack.clip, "a cup, a hat", "", masks)
 
 
 @pytest.mark.parametrize("value", [torch.nan, torch.inf])
