@@ -71,9 +71,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     mini = commands.add_parser("mini", help="the bars of a model, on scenes never trained on")
-    _model_options(mini, scenes=200, out=Path("runs/mini-bars"))
+    _model_options(mini, scenes=200, steps=20, out=Path("runs/mini-bars"))
     ablations = commands.add_parser("ablations", help="what each part of the method is worth")
-    _model_options(ablations, scenes=100, out=Path("runs/ablations"))
+    # There are many variations: on two cores, this takes about half an hour.
+    _model_options(ablations, scenes=40, steps=10, out=Path("runs/ablations"))
     ablations.add_argument(
         "--plain-l1", type=Path, help="a checkpoint trained with plain L1, not the artifact map"
     )
@@ -89,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _model_options(parser: argparse.ArgumentParser, scenes: int, out: Path) -> None:
+def _model_options(parser: argparse.ArgumentParser, scenes: int, steps: int, out: Path) -> None:
     parser.add_argument("--checkpoint", type=Path, default=WEIGHTS, help="the model to measure")
     parser.add_argument("--scenes", type=int, default=scenes, help="scenes a row")
     parser.add_argument("--out", type=Path, default=out, help="folder to fill")
@@ -100,8 +101,8 @@ def _model_options(parser: argparse.ArgumentParser, scenes: int, out: Path) -> N
     parser.add_argument(
         "--resolution", type=int, default=-1, help="working size in px; -1: the checkpoint's"
     )
-    parser.add_argument("--steps", type=int, default=20, help="sampling steps")
-    parser.add_argument("--cfg", type=float, default=6.0, help="guidance scale")
+    parser.add_argument("--steps", type=int, default=steps, help="sampling steps")
+    parser.add_argument("--cfg", type=float, default=4.0, help="guidance scale")
 
 
 if __name__ == "__main__":

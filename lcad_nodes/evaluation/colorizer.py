@@ -37,7 +37,7 @@ class Settings:
 
     resolution: int = CHECKPOINTS
     steps: int = 20
-    cfg: float = 6.0
+    cfg: float = 4.0
 
 
 def guide(
@@ -53,8 +53,7 @@ def guide(
 
 @dataclass(frozen=True, eq=False)
 class Colorizer:
-    """A checkpoint and how to use it. Of everything that it takes and gives, the first dimension
-    is the picture's number in the batch.
+    """A checkpoint and how to use it, on batches of pictures.
 
     Attributes:
         checkpoint: with all of its parts.

@@ -9,10 +9,18 @@ from PIL import Image
 from torch import Tensor
 
 from lcad_nodes.evaluation import mini
-from lcad_nodes.evaluation.ablations import Variation, measure, write
+from lcad_nodes.evaluation.ablations import (
+    CHANGE,
+    COLUMNS,
+    VARIATIONS,
+    Variation,
+    measure,
+    write,
+)
 from lcad_nodes.evaluation.bootstrap import Estimate
 from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, without_luminance
 from lcad_nodes.evaluation.mini import ROWS, Row
+from lcad_nodes.host.instances import Instances
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +97,7 @@ def test_every_row_is_measured_and_written(
     photographs = {"photograph", "held out", "trained on"}
     for row in ROWS:
         if row.key not in photographs:
-            assert figures[row] == (4 if row.key == "outside" else 2), row.name
+            assert figures[row] == (4 if row.key in {"outside", "gray"} else 2), row.name
     assert {row.key for row in figures} >= {"held out", "trained on"}
     assert set(measurement.samples["repeated"]) == {(1.0, 1.0)}
     table = mini.write(measurement, tmp_path / "out")
@@ -123,15 +131,48 @@ def test_ablations_of_a_model_that_has_no_second_one(
     variations = (
         Variation("as it is"),
         Variation("no decoder", decoder_reads=False),
-        Variation("no convolution", None, unet_reads=False),
+        Variation("no convolution", guide(0.0, end=0.0), unet_reads=False),
         Variation("plain L1", plain_l1=True),
     )
     found = measure(colorizer, None, stamps, [], 1, variations)
-    whole, decoder, convolution, plain = (one.figures() for one in found.ablated)
+    whole, decoder, convolution, plain = (one.figures(found.ablated[0]) for one in found.ablated)
     assert plain == {}
+    assert whole[CHANGE].value == 0
+    difference = convolution["binding"].value - whole["binding"].value
+    assert convolution[CHANGE].value == pytest.approx(difference)
     fidelity = "autoencoder's PSNR, dB"
     assert whole[fidelity] == convolution[fidelity] != decoder[fidelity]
     assert not torch.equal(found.ablated[0].pictures[0], found.ablated[2].pictures[0])
     lines = write(found, tmp_path / "out").splitlines()
     assert set(lines[5].replace("plain L1", "")) == {" ", "|"}
-    assert (tmp_path / "out" / "ablations.csv").read_text(encoding="utf-8").count("\n") == 16
+    assert (tmp_path / "out" / "ablations.csv").read_text(encoding="utf-8").count("\n") == 3 * len(
+        COLUMNS
+    ) + 1
+
+
+def test_every_part_and_setting_of_the_method_has_its_variations() -> None:
+    assert [v.name for v in VARIATIONS if not (v.unet_reads and v.decoder_reads)] == [
+        "without luminance in the decoder",
+        "without the extended convolution",
+    ]
+    (plain,) = [v.name for v in VARIATIONS if v.plain_l1]
+    assert plain == "plain L1 instead of the artifact map"
+    nothing = Instances(())
+    guidance = [v.guiding(nothing) for v in VARIATIONS]
+    assert {0, 1, 2, 3, 5, 8, 10} <= {g.strength for g in guidance}
+    assert {(g.mode, g.reduction) for g in guidance} == {
+        ("fast", "sum"),
+        ("reference", "sum"),
+        ("fast", "mean"),
+    }
+    assert any(g.start > 0 for g in guidance)
+    assert any(0 < g.end < 1 for g in guidance)
+    names = [v.name for v in VARIATIONS]
+    assert len(set(names)) == len(names)
+
+
+def test_guidance_that_ends_before_it_begins_is_none(colorizer: Colorizer, images: Tensor) -> None:
+    luminance = colorizer.read(images[:1])
+    objects = [[("a red cup", torch.ones(128, 128))]]
+    over = colorizer.sample_guided(luminance, TEXTS[:1], objects, guide(0.0, end=0.0), seed=3)
+    assert torch.equal(over, colorizer.sample(luminance, TEXTS[:1], seed=3))
