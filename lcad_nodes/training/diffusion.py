@@ -166,15 +166,24 @@ class Diffusion(nn.Module):
         context = self.text(batch.tokens).last_hidden_state
         with self.attention.toward(batch.instances, self._guided(batch)) as mislaid:
             predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample
-        errors = (predicted.float() - noise).square().mean(dim=(1, 2, 3))
+        squares = (predicted.float() - noise).square().mean(dim=1)
+        errors = (squares * self._weights_of_places(batch, squares)).mean(dim=(1, 2))
         alphas: Tensor = self.schedule.alphas_cumprod.to(t.device)[t]
         weights = ((1 - alphas) / alphas).clamp(1, config.largest_weight)
-        loss, figures = (weights * errors).mean(), {"unweighted": errors.detach().mean()}
+        loss, figures = (weights * errors).mean(), {"unweighted": squares.detach().mean(dim=(1, 2)).mean()}
         if config.localization_weight:
             localization = torch.stack(mislaid).mean()
             loss = loss + config.localization_weight * localization
             figures["localization"] = localization.detach()
         return loss, figures
+
+    def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
+        """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""
+        weights = torch.ones_like(errors)
+        for row, known in zip(weights, batch.instances, strict=False):  # photos have none
+            if known.tokens:
+                row += (self.config.thing_weight - 1) * known.masks.to(errors).amax(dim=0)
+        return weights
 
     def _guided(self, batch: EncodedBatch) -> list[bool]:
         """Which pictures' attention is guided: some, spread evenly, where masks are known."""

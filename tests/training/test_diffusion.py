@@ -14,6 +14,7 @@ from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
+from lcad_nodes.training.guidance import Instances
 from lcad_nodes.training.networks import TextConfig, UNetConfig
 
 
@@ -130,6 +131,26 @@ def test_the_published_loss_is_unweighted_and_more_weight_goes_to_more_noise(
     assert loss == figures["unweighted"]
     loss, figures = Diffusion(replace(from_nothing, largest_weight=30.0), parts)(batch, 0)
     assert figures["unweighted"] < loss < 30 * figures["unweighted"]
+
+
+@torch.no_grad()
+def test_more_weight_goes_to_where_described_things_are(from_nothing: DiffusionConfig) -> None:
+    parts = split(load_file(from_nothing.start))
+    stage = Diffusion(replace(from_nothing, thing_weight=3.0), parts)
+    everywhere = torch.ones(2, 8, 8)
+    batch = EncodedBatch(
+        torch.randn(4, 4, 8, 8),
+        torch.randn(4, 128, 8, 8),
+        torch.zeros(4, 77, dtype=torch.long),
+        torch.arange(4),
+    )
+    for masks, tokens, factor in (
+        (everywhere, ((1,), (2,)), 3.0),
+        (0 * everywhere, ((1,), (2,)), 1.0),
+        (everywhere[:0], (), 1.0),
+    ):
+        loss, figures = stage(replace(batch, instances=[Instances(masks, tokens)] * 4), 0)
+        assert torch.allclose(loss, factor * figures["unweighted"])
 
 
 def test_a_checkpoint_without_an_autoencoder_is_refused(
