@@ -170,7 +170,8 @@ class Diffusion(nn.Module):
         errors = (squares * self._weights_of_places(batch, squares)).mean(dim=(1, 2))
         alphas: Tensor = self.schedule.alphas_cumprod.to(t.device)[t]
         weights = ((1 - alphas) / alphas).clamp(1, config.largest_weight)
-        loss, figures = (weights * errors).mean(), {"unweighted": squares.detach().mean(dim=(1, 2)).mean()}
+        loss = (weights * errors).mean()
+        figures = {"unweighted": squares.detach().mean(dim=(1, 2)).mean()}
         if config.localization_weight:
             localization = torch.stack(mislaid).mean()
             loss = loss + config.localization_weight * localization
