@@ -9,10 +9,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import comfy.model_management as management
 import folder_paths
 import nodes
 import pytest
 import torch
+from comfy.cli_args import args
 from comfy_api.latest import io
 from golden_weights import GOLDEN, golden_state_dict, relative_error, text_encoder_shapes
 from safetensors.torch import save_file
@@ -86,6 +88,33 @@ def test_every_tensor_of_the_published_layout_finds_its_place(tmp_path: Path) ->
     unused = tuple(PREFIXES["encoder"] + name for name in ("norm_out.", "conv_out."))
     assert found == {k: v for k, v in published.items() if not k.startswith(unused)}
     assert extra_channels(loaded.model) == 512
+
+
+@pytest.fixture
+def hollow_vae(tmp_path: Path) -> str:
+    """A checkpoint with the published VAE and luminance encoder, all zeros, and a small UNet."""
+    shapes = {k: v for k, v in published_shapes().items() if k.startswith(PREFIXES["vae"])}
+    return write_hollow(tmp_path / "hollow.safetensors", shapes | shapes_of(golden_unet(), ""))
+
+
+def test_a_vae_narrower_than_the_published_one_is_exact_where_the_host_rounds(
+    hollow_vae: str, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The processor in the place of a GPU, on which the host picks bfloat16 by itself."""
+
+    def types() -> list[torch.dtype]:
+        vaes: list[Any] = [
+            load_checkpoint(path).vae for path in (hollow_vae, str(small_checkpoint))
+        ]
+        found = [vae.vae_dtype for vae in vaes]
+        assert found == [next(vae.first_stage_model.parameters()).dtype for vae in vaes]
+        return found
+
+    assert types() == [torch.float32, torch.float32]
+    monkeypatch.setattr(management, "should_use_bf16", lambda *_args, **_options: True)
+    assert types() == [torch.bfloat16, torch.float32]
+    monkeypatch.setattr(args, "bf16_vae", True)
+    assert types() == [torch.bfloat16, torch.bfloat16]
 
 
 MEASURE = """
