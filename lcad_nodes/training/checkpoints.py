@@ -74,5 +74,9 @@ def save_checkpoint(tensors: StateDict, path: Path, size: int) -> None:
     """
     partial = path.with_suffix(".partial")
     metadata = {"modelspec.resolution": f"{size}x{size}"}
+    partial.unlink(missing_ok=True)
+    partial.touch()
+    usual = partial.stat().st_mode
     save_file({k: v.contiguous().cpu() for k, v in tensors.items()}, partial, metadata)
+    partial.chmod(usual)  # safetensors lets nobody else read a file
     partial.replace(path)

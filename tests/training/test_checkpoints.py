@@ -56,6 +56,14 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
             read_checkpoint(tmp_path / name)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="its files have no such modes")
+def test_a_checkpoint_may_be_read_by_whoever_may_read_other_files(tmp_path: Path) -> None:
+    save_checkpoint({"a": torch.zeros(1)}, tmp_path / "a.safetensors", 64)
+    (tmp_path / "other").touch()
+    modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+    assert len(modes) == 1
+
+
 def test_an_average_is_halfway_between_two_checkpoints(tmp_path: Path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     save_file({"a": torch.zeros(3), "b": torch.ones(2)}, first)
