@@ -33,7 +33,7 @@ from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
 from .compat import CoreModelPatcher, is_dynamic
 from .conditioning import ConditioningError, check_inputs, refuse_mixed_photos
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
-from .luminance import TRAINED_AT
+from .luminance import TRAINED_AT, inference_dtype
 from .origin import Origin, set_origin
 from .preview import FittedLatent
 
@@ -41,8 +41,6 @@ HEADS = 8
 """Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
 TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
-PUBLISHED_WIDTH = 128
-"""Channels of the published VAE's first level; narrower ones have none to spare for rounding."""
 RESOLUTION_METADATA = "modelspec.resolution"
 """What Stability AI's ModelSpec calls the size a model was trained at: width x height, in px."""
 PATCHED_CHANNELS = "lcad_channels"
@@ -301,10 +299,7 @@ def _build_vae(tensors: StateDict, name: str) -> comfy.sd.VAE:
     config = {"ddconfig": encoder, "embed_dim": embedding}
     if decoder != encoder:  # older hosts know one configuration for both
         config["decoder_ddconfig"] = decoder
-    dtype = None
-    if min(encoder["ch"], decoder["ch"]) < PUBLISHED_WIDTH:
-        # In the bfloat16 that the host picks on a GPU, lcad-mini's pictures lose 5 dB.
-        dtype = management.vae_dtype(management.vae_device(), [torch.float32])
+    dtype = inference_dtype(min(encoder["ch"], decoder["ch"]), management.vae_device())
     try:
         vae = comfy.sd.VAE(tensors, config={"params": config}, dtype=dtype)
     except RuntimeError as error:

@@ -21,6 +21,8 @@ PUBLISHED_RESOLUTION = 256
 """What the published model was trained at, in px; for files that do not say."""
 CHECKPOINTS = -1
 """In place of a resolution: what the encoder's checkpoint was trained at."""
+PUBLISHED_WIDTH = 128
+"""Channels of the published VAE and encoder at full size; narrower ones have none to spare."""
 MEMORY_PER_PIXEL = 1767
 """Values that the encoder holds at a time a pixel: the host's figure for the same stack."""
 
@@ -79,13 +81,30 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
     )
 
 
+def inference_dtype(width: int, device: torch.device) -> torch.dtype:
+    """Choose the type that a VAE or luminance encoder runs in: as the host does, or float32.
+
+    The host picks bfloat16 on a GPU. In it lcad-mini's pictures lose 5 dB, all by its VAE, and a
+    narrow encoder moves what is sampled three times as far as a UNet in bfloat16 does.
+
+    Args:
+        width: channels at full size; below `PUBLISHED_WIDTH` it is float32, unless the user has
+            started the host with another type.
+        device: that it runs on.
+    """
+    exact = [torch.float32]
+    return management.vae_dtype(
+        device, exact if width < PUBLISHED_WIDTH else [torch.bfloat16, *exact]
+    )
+
+
 def _digest(photo: Tensor) -> str:
     return hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
 
 
 def _run(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:
     device = encoder.load_device
-    dtype = management.vae_dtype(device, [torch.bfloat16, torch.float32])
+    dtype = inference_dtype(encoder.model.config.widths[0], device)
     memory = MEMORY_PER_PIXEL * hint.shape[2] * hint.shape[3] * management.dtype_size(dtype)
     management.load_models_gpu([encoder], memory_required=memory)
     blocks = [module for module in encoder.model.modules() if isinstance(module, ResidualBlock)]

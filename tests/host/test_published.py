@@ -97,24 +97,25 @@ def hollow_vae(tmp_path: Path) -> str:
     return write_hollow(tmp_path / "hollow.safetensors", shapes | shapes_of(golden_unet(), ""))
 
 
-def test_a_vae_narrower_than_the_published_one_is_exact_where_the_host_rounds(
+def test_a_vae_and_encoder_narrower_than_the_published_are_exact_where_the_host_rounds(
     hollow_vae: str, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The processor in the place of a GPU, on which the host picks bfloat16 by itself."""
 
-    def types() -> list[torch.dtype]:
-        vaes: list[Any] = [
-            load_checkpoint(path).vae for path in (hollow_vae, str(small_checkpoint))
-        ]
-        found = [vae.vae_dtype for vae in vaes]
-        assert found == [next(vae.first_stage_model.parameters()).dtype for vae in vaes]
-        return found
+    def types(path: str) -> list[torch.dtype]:
+        loaded = load_checkpoint(path)
+        vae: Any = loaded.vae
+        weight = next(vae.first_stage_model.parameters())
+        luminance = encode_luminance(loaded.encoder, torch.rand(1, 3, 8, 8), 0)
+        return [vae.vae_dtype, weight.dtype, luminance.features[-1].dtype]
 
-    assert types() == [torch.float32, torch.float32]
+    narrow = str(small_checkpoint)
+    assert types(hollow_vae) == types(narrow) == [torch.float32] * 3
     monkeypatch.setattr(management, "should_use_bf16", lambda *_args, **_options: True)
-    assert types() == [torch.bfloat16, torch.float32]
+    assert types(hollow_vae) == [torch.bfloat16] * 3
+    assert types(narrow) == [torch.float32] * 3
     monkeypatch.setattr(args, "bf16_vae", True)
-    assert types() == [torch.bfloat16, torch.bfloat16]
+    assert types(narrow) == [torch.bfloat16] * 3
 
 
 MEASURE = """
