@@ -12,7 +12,7 @@ from tqdm import tqdm
 from ..color.lab import gray, lightness
 from ..color.measures import psnr, ssim
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
-from .colorizer import Colorizer, Guide, guide, without_luminance
+from .colorizer import Colorizer, Guide, guide, unguided, without_luminance
 from .report import Figure, Table, Tile, cell, sheet, write_csv
 from .scenes import Scene, SceneBuilder
 from .scoring import Samples, column, error, hits, in_batches, named, stack
@@ -57,8 +57,7 @@ VARIATIONS = (
     Variation("without luminance in the decoder", decoder_reads=False),
     Variation("plain L1 instead of the artifact map", plain_l1=True),
     Variation("without the extended convolution", unet_reads=False),
-    # Over before it begins, so that attention is the host's own.
-    Variation("without instance-aware sampling (strength 0)", guide(0.0, end=0.0)),
+    Variation("without instance-aware sampling (strength 0)", unguided()),
     *(Variation(f"fast, sum, strength {s:g}", guide(s)) for s in STRENGTHS),
     *(Variation(f"reference, sum, strength {s:g}", guide(s, mode="reference")) for s in TWICE),
     *(Variation(f"fast, mean, strength {s:g}", guide(s, reduction="mean")) for s in MEANS),

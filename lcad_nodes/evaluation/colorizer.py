@@ -51,6 +51,11 @@ def guide(
     return lambda instances: Guidance(instances, strength, start, end, mode, reduction)
 
 
+def unguided() -> Guide:
+    """No guidance, but the same noise for every picture: it is over before it begins."""
+    return guide(0.0, end=0.0)
+
+
 @dataclass(frozen=True, eq=False)
 class Colorizer:
     """A checkpoint and how to use it, on batches of pictures.

@@ -12,7 +12,7 @@ from ..color.lab import gray, lightness
 from ..color.lock import lock_lightness
 from ..color.measures import colorfulness, psnr, ssim
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
-from .colorizer import Colorizer, guide
+from .colorizer import Colorizer, guide, unguided
 from .described import describe_photos
 from .report import Figure, Table, Tile, sheet, write_csv
 from .scenes import Kinds, Scene, SceneBuilder
@@ -217,9 +217,11 @@ class Measurement:
         images, texts = stack(scenes)
         luminance = self._colorizer.read(images)
         objects = [named(scene) for scene in scenes]
-        plain = self._colorizer.sample(luminance, texts, seed)
-        guided = self._colorizer.sample_guided(luminance, texts, objects, guide(), seed)
-        pictures = [self._colorizer.decode(latents, luminance) for latents in (guided, plain)]
+        sampled = [
+            self._colorizer.sample_guided(luminance, texts, objects, how, seed)
+            for how in (guide(), unguided())
+        ]
+        pictures = [self._colorizer.decode(latents, luminance) for latents in sampled]
         self._show(scenes, (texts, pictures[0]), ("without guidance", pictures[1]), seed=seed)
         if photographs is not None:
             row = [Tile(gray(lightness(images[:1]))[0], "photo")]

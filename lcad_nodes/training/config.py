@@ -217,7 +217,7 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        _check(self, ("guidance", "localization_weight", "pool"), 0)
+        _check(self, ("guidance", "localization_weight", "thing_weight", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")

@@ -18,7 +18,7 @@ from lcad_nodes.evaluation.ablations import (
     write,
 )
 from lcad_nodes.evaluation.bootstrap import Estimate
-from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, without_luminance
+from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, unguided, without_luminance
 from lcad_nodes.evaluation.mini import ROWS, Row
 from lcad_nodes.host.instances import Instances
 
@@ -131,7 +131,7 @@ def test_ablations_of_a_model_that_has_no_second_one(
     variations = (
         Variation("as it is"),
         Variation("no decoder", decoder_reads=False),
-        Variation("no convolution", guide(0.0, end=0.0), unet_reads=False),
+        Variation("no convolution", unguided(), unet_reads=False),
         Variation("plain L1", plain_l1=True),
     )
     found = measure(colorizer, None, stamps, [], 1, variations)
@@ -171,8 +171,10 @@ def test_every_part_and_setting_of_the_method_has_its_variations() -> None:
     assert len(set(names)) == len(names)
 
 
-def test_guidance_that_ends_before_it_begins_is_none(colorizer: Colorizer, images: Tensor) -> None:
+def test_no_guidance_is_the_hosts_own_sampling_to_the_bit(
+    colorizer: Colorizer, images: Tensor
+) -> None:
     luminance = colorizer.read(images[:1])
     objects = [[("a red cup", torch.ones(128, 128))]]
-    over = colorizer.sample_guided(luminance, TEXTS[:1], objects, guide(0.0, end=0.0), seed=3)
+    over = colorizer.sample_guided(luminance, TEXTS[:1], objects, unguided(), seed=3)
     assert torch.equal(over, colorizer.sample(luminance, TEXTS[:1], seed=3))

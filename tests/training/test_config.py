@@ -90,6 +90,7 @@ PUBLISHED = {
         "noise_bias": 1.0,
         "guided": 0.0,
         "localization_weight": 0.0,
+        "thing_weight": 1.0,
     },
     DataConfig: {"size": 256, "smallest_crop": 0.8, "flipped": 0.5, "dropped": 0.1},
     FitConfig: {"batch": 16, "accumulate": 1, "learning_rate": 2e-5, "mixed_precision": "no"},
