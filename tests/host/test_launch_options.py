@@ -1,7 +1,6 @@
 """ComfyUI started with options that change how models are kept and how attention is computed."""
 
 from pathlib import Path
-from typing import Any
 
 import comfy.model_management as management
 import pytest
@@ -9,6 +8,7 @@ import torch
 from comfy.cli_args import args
 from comfyui_server import Server, saved, start
 from golden_weights import relative_error
+from low_memory import use_low_memory
 from sample_workflows import every_node, one_node
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
@@ -20,9 +20,6 @@ from lcad_nodes.host.instances import encode_instances
 from lcad_nodes.host.loading import Checkpoint, load_checkpoint
 from lcad_nodes.host.luminance import encode_luminance
 from lcad_nodes.host.sampling import SamplerSettings, sample
-
-FEW = 8 * 1024**2
-"""Bytes of memory in which no network fits but a part of each does."""
 
 
 def encoded(checkpoint: Checkpoint, text: str) -> Conditioning:
@@ -43,10 +40,6 @@ def colorize(checkpoint: Checkpoint, photo: Tensor) -> Tensor:
     return decode(checkpoint.vae, latent["samples"], luminance, "decoder", True, 0)
 
 
-def free_memory(_device: Any = None, torch_free_too: bool = False) -> Any:
-    return (FEW, FEW) if torch_free_too else FEW
-
-
 @pytest.mark.parametrize(
     "state",
     [management.VRAMState.LOW_VRAM, management.VRAMState.NO_VRAM],
@@ -59,12 +52,8 @@ def test_models_that_stay_out_of_the_devices_memory(
     monkeypatch: pytest.MonkeyPatch,
     state: management.VRAMState,
 ) -> None:
-    """The processor in the place of a device that is not one: on it the options have no effect."""
     expected = colorize(load_checkpoint(str(small_checkpoint)), photo)
-    management.unload_all_models()
-    monkeypatch.setattr(management, "vram_state", state)
-    monkeypatch.setattr(management, "is_device_cpu", lambda _device: False)
-    monkeypatch.setattr(management, "get_free_memory", free_memory)
+    use_low_memory(monkeypatch, state)
     checkpoint = load_checkpoint(str(small_checkpoint))
     found = colorize(checkpoint, photo)
     assert checkpoint.vae is not None

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import comfy.model_detection
+import comfy.model_management as management
+import comfy.sd
 import folder_paths
 import nodes
 import pytest
@@ -12,10 +14,13 @@ import torch
 from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
+from low_memory import use_low_memory
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lcad_nodes.host.conditioning import ConditioningError
+from lcad_nodes.host.conditioning import ConditioningError, add_luminance, empty_latent
+from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
+from lcad_nodes.host.instances import encode_instances
 from lcad_nodes.host.loading import Checkpoint, LuminanceSD15, extra_channels, load_checkpoint
 from lcad_nodes.host.luminance import Luminance, encode_luminance
 from lcad_nodes.host.patch import FOLDER, apply_patch, extract_patch
@@ -153,6 +158,92 @@ def test_a_patched_model_reads_the_luminance_and_asks_for_it(family: Family) -> 
     with pytest.raises(ConditioningError, match="put 'Add Photo to Prompts"):
         family.sample_plain(patched)
     assert family.sample_plain(model).isfinite().all()
+
+
+def test_a_patched_model_refuses_prompts_of_different_photos(family: Family) -> None:
+    patched, encoder = apply_patch(plain_model(family.base), family.patch, 1.0)
+    luminances = (encode_luminance(encoder, photo(number), 0) for number in range(2))
+    positive, negative = map(add_luminance, (family.positive, family.negative), luminances)
+    sampler = (patched, 0, 2, 2.0, "euler", "normal")
+    with pytest.raises(ConditioningError, match="the luminance of different photos"):
+        nodes.KSampler().sample(*sampler, positive, negative, empty_latent(family.luminance))
+
+
+def guided(family: Family, model: ModelPatcher, mode: Mode = "fast") -> Tensor:
+    """Sample with the left half's and the right half's phrases kept to them."""
+    left = torch.zeros(64, 64)
+    left[:, :32] = 1
+    clip: Any = family.loaded.clip
+    positive, instances = encode_instances(clip, "a red cup, a blue hat", "", [left, 1 - left])
+    guiding = guide_attention(model, Guidance(instances, 3.0, 0.0, 1.0, mode, "sum"))
+    inputs = (positive, family.negative, family.luminance, SETTINGS)
+    return sample(guiding, *inputs)["samples"]
+
+
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_a_patched_model_is_guided_as_the_original(family: Family, mode: Mode) -> None:
+    patched, _ = apply_patch(plain_model(family.base), family.patch, 1.0)
+    found = guided(family, patched, mode)
+    assert relative_error(found, guided(family, family.loaded.model, mode)) <= 1e-5
+    assert relative_error(found, family.sample(patched)) > 1e-3
+
+
+LORA = {
+    "conv_in": FIRST_CONVOLUTION,
+    "up_blocks_3_attentions_0_transformer_blocks_0_attn2_to_v": (
+        "output_blocks.9.1.transformer_blocks.0.attn2.to_v.weight"
+    ),
+}
+"""A layer that a patch extends, and one that it changes: in LoRAs, and in the network."""
+
+
+def with_lora(model: ModelPatcher, network: str) -> ModelPatcher:
+    """Put a LoRA onto one layer, in the names that LoRAs are published with."""
+    shape = model.get_key_patches()[f"diffusion_model.{LORA[network]}"][0][0].shape
+    ranks = {"lora_up": (shape[0], 2, 1, 1), "lora_down": (2, *shape[1:])}
+    generator = torch.Generator().manual_seed(3)
+    lora = {
+        f"lora_unet_{network}.{name}.weight": torch.randn(
+            size if len(shape) == 4 else size[:2], generator=generator
+        )
+        for name, size in ranks.items()
+    }
+    styled: Any = comfy.sd.load_lora_for_models(model, None, lora, 0.3, 0.0)[0]
+    return styled
+
+
+@pytest.mark.parametrize("network", LORA)
+def test_a_lora_counts_as_much_on_a_patched_model(family: Family, network: str) -> None:
+    """Before the patch; after it too, but the host leaves it off the layer that is extended."""
+    model = plain_model(family.base)
+    patched, _ = apply_patch(model, family.patch, 1.0)
+    plain = weights(patched)[LORA[network]]
+    lora = weights(with_lora(model, network))[LORA[network]] - family.base[LORA[network]]
+    styled, _ = apply_patch(with_lora(model, network), family.patch, 1.0)
+    found = weights(styled)[LORA[network]] - plain
+    assert relative_error(found[:, : lora.shape[1]], lora) <= 1e-5
+    assert relative_error(guided(family, styled), guided(family, patched)) > 1e-3
+    after = weights(with_lora(patched, network))[LORA[network]] - plain
+    assert same(after, found) if network != "conv_in" else not after.any()
+
+
+@pytest.mark.parametrize(
+    "state", [management.VRAMState.LOW_VRAM, management.VRAMState.NO_VRAM], ids=["low", "no"]
+)
+def test_a_patched_model_with_a_lora_in_low_memory(
+    family: Family, monkeypatch: pytest.MonkeyPatch, state: management.VRAMState
+) -> None:
+    styled = with_lora(plain_model(family.base), "conv_in")
+    patched, _ = apply_patch(styled, family.patch, 1.0)
+    expected = guided(family, patched)
+    use_low_memory(monkeypatch, state)
+    assert same(guided(family, patched), expected)
+    assert patched.model.model_lowvram
+    management.unload_all_models()
+
+
+def same(first: Tensor, second: Tensor) -> bool:
+    return relative_error(first, second) <= 1e-5
 
 
 def test_a_patch_holds_nothing_that_did_not_change(family: Family) -> None:
