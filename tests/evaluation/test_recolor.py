@@ -67,6 +67,11 @@ def test_a_further_color_lies_in_its_range(painter: Painter, term: str) -> None:
             assert abs(off) < paint.hue[1] - middle + 8
 
 
+def test_there_are_many_terms_beyond_the_basic_ones() -> None:
+    assert {"navy", "teal", "maroon", "olive"} <= set(FURTHER)
+    assert len(set(FURTHER) - set(TERMS)) >= 20
+
+
 def test_most_terms_drawn_are_basic() -> None:
     drawn = draw_terms(2000, np.random.default_rng(0), basic=False, apart=False)
     assert 0.75 < sum(term in TERMS for term in drawn) / 2000 < 0.85
