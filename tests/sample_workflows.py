@@ -71,3 +71,26 @@ def every_node(**instances: Any) -> dict[str, Any]:
         "save": ("SaveImage", {"images": ["decode", 0], "filename_prefix": "result"}),
     }
     return {name: {"class_type": kind, "inputs": inputs} for name, (kind, inputs) in nodes.items()}
+
+
+def side_by_side(*workflows: dict[str, Any]) -> dict[str, Any]:
+    """Join workflows into one, nodes that are the same in all of them only once.
+
+    What differs, and what comes after it, gets the workflow's number at the end of its name.
+    """
+    joined: dict[str, Any] = {}
+    for number, workflow in enumerate(workflows):
+        own: set[str] = set()
+        for name, node in workflow.items():  # in the order that they run in
+            sources = {value[0] for value in node["inputs"].values() if isinstance(value, list)}
+            if own & sources or any(other[name] != node for other in workflows):
+                own.add(name)
+        for name, node in workflow.items():
+            inputs = {
+                key: [f"{value[0]}{number}", value[1]]
+                if isinstance(value, list) and value[0] in own
+                else value
+                for key, value in node["inputs"].items()
+            }
+            joined[f"{name}{number}" if name in own else name] = {**node, "inputs": inputs}
+    return joined

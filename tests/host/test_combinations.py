@@ -32,8 +32,10 @@ from comfy_extras.nodes_perpneg import PerpNegGuider
 from comfy_extras.nodes_sag import SelfAttentionGuidance
 from comfy_extras.nodes_tomesd import TomePatchModel
 from comfy_extras.nodes_torch_compile import TorchCompileModel
+from comfyui_server import Server, saved
 from golden_weights import relative_error, weights_by_name
 from safetensors.torch import save_file
+from sample_workflows import every_node, side_by_side
 from torch import Tensor
 
 from lcad_nodes.host.conditioning import Conditioning, add_luminance, empty_latent
@@ -458,6 +460,29 @@ def test_two_guided_models_do_not_disturb_each_other(scene: Scene, guided: Tenso
     alone = guide_attention(scene.model, Guidance(instances, 3.0, 0.0, 1.0, "reference", "sum"))
     assert torch.equal(scene.sample(alone, positive), of_second)
     assert differ(of_second, scene.sample(scene.model, positive))
+
+
+@pytest.mark.slow
+def test_two_guided_branches_of_one_workflow_are_as_alone(server: Server) -> None:
+    """In the real server, which keeps the model and the photo of both."""
+    first, second = every_node(), every_node(text="a green disc, a brown wall")
+    second["guide"]["inputs"] |= {"strength": 9.0, "mode": "reference"}
+    both = side_by_side(first, second)
+    events = server.run(both)
+    assert events[-1]["type"] == "execution_success", events[-1]
+    done = {e["data"]["node"]: e for e in events if e["type"] == "executed"}
+    found = [server.picture(done[f"save{number}"]) for number in range(2)]
+    expected = []
+    for workflow in (first, second):
+        workflow["sample"]["inputs"]["cfg"] += 1e-9  # or the host would show what it has kept
+        events = server.run(workflow)
+        (kept,) = [e["data"]["nodes"] for e in events if e["type"] == "execution_cached"]
+        assert "sample" not in kept
+        expected.append(server.picture(saved(events)))
+    assert {"load", "encode", "guide0", "guide1"} <= both.keys()
+    for ours, alone in zip(found, expected, strict=True):
+        assert (ours - alone).abs().max() <= 1 / 255
+    assert (found[0] - found[1]).abs().mean() > 2 / 255
 
 
 def test_the_source_of_a_guided_model_is_untouched(scene: Scene, plain: Tensor) -> None:
