@@ -4,24 +4,23 @@ import logging
 from pathlib import Path
 from typing import Any
 
-import comfy.model_detection
 import comfy.model_management as management
 import comfy.sd
 import folder_paths
 import nodes
 import pytest
 import torch
-from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
 from low_memory import use_low_memory
+from plain_models import plain_model
 from safetensors.torch import save_file
 from torch import Tensor
 
 from lcad_nodes.host.conditioning import ConditioningError, add_luminance, empty_latent
 from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
 from lcad_nodes.host.instances import encode_instances
-from lcad_nodes.host.loading import Checkpoint, LuminanceSD15, extra_channels, load_checkpoint
+from lcad_nodes.host.loading import Checkpoint, extra_channels, load_checkpoint
 from lcad_nodes.host.luminance import Luminance, encode_luminance
 from lcad_nodes.host.patch import FOLDER, apply_patch, extract_patch
 from lcad_nodes.host.sampling import SamplerSettings, sample
@@ -30,7 +29,6 @@ from lcad_nodes.model.patch import FIRST_CONVOLUTION, PatchError
 from lcad_nodes.nodes.patch import ApplyPatch, ExtractPatch
 
 SETTINGS = SamplerSettings(0, 2, 2.0, "euler", "normal", 1.0)
-CPU = torch.device("cpu")
 
 
 def moved(tensors: StateDict, blocks: str, seed: int) -> StateDict:
@@ -79,13 +77,6 @@ class Family:
 
 def photo(seed: int) -> Tensor:
     return torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(seed))
-
-
-def plain_model(unet: StateDict) -> ModelPatcher:
-    """Put a small UNet into the host's own class; the host itself detects only the full size."""
-    model = BaseModel(LuminanceSD15(comfy.model_detection.detect_unet_config(unet, "")), device=CPU)
-    model.load_model_weights(dict(unet))
-    return ModelPatcher(model, CPU, CPU)
 
 
 def weights(model: ModelPatcher) -> StateDict:

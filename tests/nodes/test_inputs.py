@@ -11,6 +11,7 @@ import pytest
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
+from plain_models import plain_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -22,6 +23,7 @@ from lcad_nodes.host.loading import CheckpointError
 from lcad_nodes.host.origin import Origin, origin_of
 from lcad_nodes.host.sampling import ScheduleError
 from lcad_nodes.model.checkpoint import split
+from lcad_nodes.model.patch import FIRST_CONVOLUTION
 from lcad_nodes.nodes.decode import Decode
 from lcad_nodes.nodes.encode import Condition, EncodeLuminance
 from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
@@ -310,8 +312,8 @@ def test_broken_images(pack: Pack, broken: Tensor, message: str) -> None:
 
 
 def test_a_model_without_luminance(pack: Pack) -> None:
-    plain = pack.model.clone()
-    plain.model = type("Plain", (), {"model_config": type("C", (), {"unet_config": {}})})()
+    unet = split(golden_state_dict(0)).unet
+    plain = plain_model(unet | {FIRST_CONVOLUTION: unet[FIRST_CONVOLUTION][:, :4]})
     with pytest.raises(ConditioningError, match="does not read a photo's luminance"):
         pack.sample(pack.luminance(photo()), model=plain)
     masks = {"mask_0": torch.ones(1, 64, 64)}
