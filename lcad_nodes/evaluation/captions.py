@@ -1,5 +1,6 @@
 """Descriptions of scenes, in the many ways people put them."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +17,7 @@ WHERE = {
     "second from the right": "second from the right",
     "far right": "on the far right",
 }
+_BEFORE_GROUND = re.compile("^(?:, | on )", re.IGNORECASE)
 BEFORE = {"far left": "leftmost", "far right": "rightmost"}
 """Places that are put differently before a noun."""
 
@@ -38,7 +40,9 @@ class Mention:
 def describe(
     mentions: Sequence[Mention], background: str | None, rng: np.random.Generator
 ) -> tuple[str, tuple[str, ...]]:
-    """A sentence and, for each mention, its phrase: exactly as it stands in the sentence.
+    """A sentence and its phrases: each exactly as it stands in the sentence.
+
+    There is a phrase for each mention, and a last one for the background if it is named.
 
     Args:
         mentions: what to say, in this order; none gives an empty sentence.
@@ -112,4 +116,5 @@ def _assemble(
     elif letters == "sentence":
         phrases = [phrases[0].capitalize(), *phrases[1:]]
     head = joint.join(phrases[:-1]) + last if len(phrases) > 1 else ""
-    return f"{before}{head}{phrases[-1]}{after}{stop}", tuple(phrases)
+    text = f"{before}{head}{phrases[-1]}{after}{stop}"
+    return text, (*phrases, *_BEFORE_GROUND.split(after)[1:])

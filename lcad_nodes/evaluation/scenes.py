@@ -68,11 +68,13 @@ class Scene:
         image: 3,H,W float sRGB in [0, 1].
         text: the description; empty: none.
         objects: from left to right or from top to bottom.
+        background: what the description says of it, exactly as it stands there; None: nothing.
     """
 
     image: Tensor
     text: str
     objects: tuple[SceneObject, ...]
+    background: str | None = None
 
 
 @dataclass(frozen=True)
@@ -230,6 +232,7 @@ class SceneBuilder:
                 SceneObject(thing.name, thing.color, next(phrase) if mention else None, mask)
                 for thing, mention, mask in zip(placed, mentions, masks, strict=True)
             ),
+            background=next(phrase, None),
         )
 
     def _arrange(

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from torch.utils.data import Dataset
 
 from ...evaluation.scenes import SceneBuilder
@@ -29,5 +30,8 @@ class Scenes(Dataset[Sample]):
             scene = self.builder.build(seed, objects=1, description=description)
         else:
             scene = self.builder.build(seed)
-        objects = tuple((thing.phrase, thing.mask) for thing in scene.objects if thing.phrase)
-        return Sample(scene.image, scene.text, objects=objects)
+        named = [(thing.phrase, thing.mask) for thing in scene.objects if thing.phrase]
+        if scene.background:
+            covered = torch.stack([thing.mask for thing in scene.objects]).amax(dim=0)
+            named.append((scene.background, 1 - covered))
+        return Sample(scene.image, scene.text, objects=tuple(named))
