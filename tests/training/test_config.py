@@ -2,7 +2,7 @@
 
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from lcad_nodes.training.config import (
 )
 from lcad_nodes.training.networks import TextConfig, UNetConfig, VAEConfig
 
+T = TypeVar("T")
 CONFIGS = Path(training.__file__).parent / "configs"  # pyright: ignore[reportArgumentType]
 
 
@@ -26,15 +27,25 @@ def _written(folder: Path, text: str) -> Path:
     return path
 
 
-def test_the_first_parts_of_lcad_mini_start_where_the_one_before_ends() -> None:
-    first = load_config(CompressionConfig, CONFIGS / "mini-compression.toml")
-    words, scenes, large = (
-        load_config(DiffusionConfig, CONFIGS / f"mini-{part}.toml")
-        for part in ("words", "scenes", "diffusion")
+def _part(kind: type[T], name: str) -> T:
+    return load_config(kind, CONFIGS / f"mini-{name}.toml")
+
+
+def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends() -> None:
+    first, decoder, larger_decoder = (
+        _part(CompressionConfig, name) for name in ("compression", "decoder", "decoder-large")
+    )
+    words, scenes, diffusion, masks, places, large = (
+        _part(DiffusionConfig, name)
+        for name in ("words", "scenes", "diffusion", "masks", "places", "large")
     )
     assert words.start == f"{first.fit.directory}/compression.safetensors"
-    for before, after in ((words, scenes), (scenes, large)):
+    assert decoder.start == f"{diffusion.fit.directory}/average.safetensors"
+    assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
+    for before, after in ((words, scenes), (scenes, diffusion), (places, large)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
+    for after in (places, larger_decoder):
+        assert after.start == f"{masks.fit.directory}/average.safetensors"
     assert words.unet.gray_channels == first.vae.widths[-1]
     assert words.unet.context == words.text.width
 
