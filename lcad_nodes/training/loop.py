@@ -84,7 +84,7 @@ class Fit:
             log_with=trackers(config, name),
             project_config=ProjectConfiguration(logging_dir=config.directory),
         )
-        optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=config.learning_rate, fused=True)
+        optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=config.learning_rate)
         self.groups: list[list[torch.nn.Parameter]] = [g["params"] for g in optimizer.param_groups]
         self.trained = [parameter for group in self.groups for parameter in group]
         self.rate = get_scheduler(

@@ -5,10 +5,12 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from conftest import COMFYUI
 from golden_weights import Golden
 from safetensors.torch import load_file, save_file
@@ -51,6 +53,15 @@ gray_channels = 128
 width = 64
 layers = 1
 """
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the processes have: other threads add up in another order, which training magnifies."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def _two(cwd: Path, stage: str, config: Path, *options: str) -> subprocess.Popen[str]:
