@@ -29,6 +29,8 @@ Description = Literal["any", "full", "none"]
 
 SEGMENTED = 0.2
 """Share of the scenes drawn freely that are photographs whose own things are painted."""
+UNORDERED = 0.5
+"""Share of the descriptions that name things in any order, not from left to right."""
 SEEN, MOSTLY = 0.15, 0.6
 """Shares of a thing's area inside a crop: to count when places are named; to be painted."""
 CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
@@ -199,8 +201,8 @@ class SceneBuilder:
                 where it has one that nobody could guess; "none" names nothing.
             segments: whether to paint the things of a photograph, as a fifth of the scenes
                 drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
-            places: whether the description says where objects are; None: of things of one kind
-                always, otherwise half the time.
+            places: whether the description says where objects are; None: half the time, and of
+                things of one kind always, or mostly in a scene drawn freely.
 
         Raises:
             SceneError: `objects` is out of range, or no photograph's things are known.
@@ -218,21 +220,25 @@ class SceneBuilder:
             made = self._arrange(count, kinds, rng, basic=not free, painted=description == "full")
         image, masks = _compose(made, rng)
         placed, same, ground_color = made.placed, made.same, made.ground_color
-        by_chance = same or rng.random() < 0.5
+        telling = 0.7 if free and same else 1.0 if same else 0.5
+        by_chance = rng.random() < telling
         placing = by_chance if places is None else places
         mentions = _mentions(placed, placing, description, same, rng)
-        said = [mention for mention in mentions if mention]
+        said = [(index, mention) for index, mention in enumerate(mentions) if mention]
+        if rng.random() < UNORDERED:
+            rng.shuffle(said)
         named = rng.random() < 0.8 or description == "full"
-        text, phrases = describe(said, ground_color if named else None, rng)
-        phrase = iter(phrases)
+        spoken = [mention for _, mention in said]
+        text, phrases = describe(spoken, ground_color if named else None, rng)
+        phrase_of = dict(zip((index for index, _ in said), phrases, strict=False))
         return Scene(
             image=self._develop(image, rng, old=free and rng.random() < 0.5),
             text=text,
             objects=tuple(
-                SceneObject(thing.name, thing.color, next(phrase) if mention else None, mask)
-                for thing, mention, mask in zip(placed, mentions, masks, strict=True)
+                SceneObject(thing.name, thing.color, phrase_of.get(index), mask)
+                for index, (thing, mask) in enumerate(zip(placed, masks, strict=True))
             ),
-            background=next(phrase, None),
+            background=phrases[-1] if len(phrases) > len(said) else None,
         )
 
     def _arrange(

@@ -115,6 +115,25 @@ def test_the_same_scene_is_described_with_places_or_without(builder: SceneBuilde
         assert not any(set(str(o.phrase).lower().split()) & places for o in untold.objects)
 
 
+def test_things_are_named_from_left_to_right_or_in_any_order(builder: SceneBuilder) -> None:
+    ordered = []
+    for seed in range(60):
+        scene = builder.build(seed, objects=2, kinds="different", description="full")
+        first, second = (scene.text.index(str(o.phrase)) for o in scene.objects)
+        ordered.append(first < second)
+    assert 0.6 < sum(ordered) / len(ordered) < 0.9
+
+
+def test_of_things_of_one_kind_some_descriptions_do_not_tell_places(builder: SceneBuilder) -> None:
+    told = []
+    places = {"left", "right", "leftmost", "rightmost", "top", "bottom"}
+    for scene in (builder.build(seed) for seed in range(150)):
+        phrases = [str(o.phrase) for o in scene.objects if o.phrase]
+        if len(phrases) > 1 and len({o.name for o in scene.objects}) == 1:
+            told.append(bool(set(" ".join(phrases).lower().split()) & places))
+    assert 0.5 < sum(told) / len(told) < 0.95
+
+
 def test_objects_hardly_hide_each_other(builder: SceneBuilder) -> None:
     for seed in range(30):
         masks = [o.mask for o in builder.build(seed, objects=3).objects]
