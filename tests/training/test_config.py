@@ -32,18 +32,21 @@ def _part(kind: type[T], name: str) -> T:
 
 
 def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends() -> None:
-    first, decoder, larger_decoder = (
-        _part(CompressionConfig, name) for name in ("compression", "decoder", "decoder-large")
+    first, decoder, larger_decoder, smooth_decoder = (
+        _part(CompressionConfig, name)
+        for name in ("compression", "decoder", "decoder-large", "decoder-smooth")
     )
-    words, scenes, diffusion, masks, places, large = (
+    words, scenes, diffusion, masks, places, large, binding = (
         _part(DiffusionConfig, name)
-        for name in ("words", "scenes", "diffusion", "masks", "places", "large")
+        for name in ("words", "scenes", "diffusion", "masks", "places", "large", "binding")
     )
     assert words.start == f"{first.fit.directory}/compression.safetensors"
     assert decoder.start == f"{diffusion.fit.directory}/average.safetensors"
     assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
-    for before, after in ((words, scenes), (scenes, diffusion), (places, large)):
+    handed_on = ((words, scenes), (scenes, diffusion), (places, large), (large, binding))
+    for before, after in handed_on:
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
+    assert smooth_decoder.start == f"{larger_decoder.fit.directory}/compression.safetensors"
     for after in (places, larger_decoder):
         assert after.start == f"{masks.fit.directory}/average.safetensors"
     assert words.unet.gray_channels == first.vae.widths[-1]
