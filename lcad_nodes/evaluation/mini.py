@@ -58,7 +58,8 @@ class Row:
         interval = f"{self._number(found.low)} to {self._number(found.high)}"
         met = ""
         if self.bar is not None:
-            met = "yes" if self.bar[0] <= found.value <= self.bar[1] else "no"
+            exact = round(found.value, 9)  # a difference of shares is off in its last digit
+            met = "yes" if self.bar[0] <= exact <= self.bar[1] else "no"
         value = self._number(found.value)
         return (self.name, value, interval, str(found.count), self._bar(), met)
 

@@ -113,6 +113,11 @@ def test_every_row_is_measured_and_written(
     ("row", "value", "cells"),
     [
         (Row("a", "a", lambda m: m, (0.95, 1), share=True), 0.96, ("96.0 %", "≥ 95.0 %", "yes")),
+        (
+            Row("a", "a", lambda m: m, (0.3, 1), share=True),
+            0.89 - 0.59,  # 0.29999999999999993
+            ("30.0 %", "≥ 30.0 %", "yes"),
+        ),
         (Row("a", "a", lambda m: m, (0, 6)), 6.1, ("6.1", "≤ 6", "no")),
         (Row("a", "a", lambda m: m, (30, mini.INF)), 30.5, ("30.5", "≥ 30", "yes")),
         (Row("a", "a", lambda m: m, (0.75, 1.25)), 1.3, ("1.3", "0.75 to 1.25", "no")),
