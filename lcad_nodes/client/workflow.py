@@ -27,7 +27,7 @@ class Settings:
     checkpoint: str = "lcad-mini.safetensors"
     seed: int = 0
     steps: int = 20
-    cfg: float = 5.0
+    cfg: float = 3.0
     resolution: int = -1
     strength: float = 3.0
 

@@ -102,7 +102,7 @@ def _model_options(parser: argparse.ArgumentParser, scenes: int, steps: int, out
         "--resolution", type=int, default=-1, help="working size in px; -1: the checkpoint's"
     )
     parser.add_argument("--steps", type=int, default=steps, help="sampling steps")
-    parser.add_argument("--cfg", type=float, default=5.0, help="guidance scale")
+    parser.add_argument("--cfg", type=float, default=3.0, help="guidance scale")
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ class Settings:
 
     resolution: int = CHECKPOINTS
     steps: int = 20
-    cfg: float = 5.0
+    cfg: float = 3.0
 
 
 def guide(

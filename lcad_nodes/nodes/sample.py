@@ -157,11 +157,11 @@ def sampling_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "cfg",
-            default=5.0,
+            default=3.0,
             min=1.0,
             max=100.0,
             step=0.1,
             tooltip="How closely colors follow the description: 4.5 to 9 in the published "
-            "results, 5 suits the model that comes with the pack.",
+            "results, 3 suits the model that comes with the pack.",
         ),
     ]

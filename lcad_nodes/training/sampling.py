@@ -9,7 +9,7 @@ from .networks import conditioned_input
 from .noise import draws
 
 STEPS = 20
-GUIDANCE = 5.0
+GUIDANCE = 3.0
 
 SCHEDULE = {
     "num_train_timesteps": 1000,

@@ -148,7 +148,7 @@ def with_what_is_shipped(prompt: dict[str, Any]) -> dict[str, Any]:
     lcad-mini with its own settings for the published checkpoint, masks that are in files for
     those that SAM 3 finds; the ControlNet is the one of `write_controlnet`.
     """
-    mini = {"ckpt_name": MINI, "cfg": 5, "steps": STEPS}
+    mini = {"ckpt_name": MINI, "cfg": 3, "steps": STEPS}
     for node in list(prompt.values()):
         if node["class_type"] == "SAM3_Detect":
             node["class_type"] = "BatchMasksNode"

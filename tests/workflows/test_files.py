@@ -59,7 +59,7 @@ def test_lcad_mini_has_the_settings_that_suit_it(file: Path) -> None:
         if node["type"].startswith("LCAD_") or node["type"] == "KSampler":
             found |= widgets(node)
     if MINI in (found.get("checkpoint"), found.get("ckpt_name")):
-        assert (found["resolution"], found["cfg"], found["steps"]) == (-1, 5, 20)
+        assert (found["resolution"], found["cfg"], found["steps"]) == (-1, 3, 20)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
