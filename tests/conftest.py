@@ -15,6 +15,7 @@ from comfyui_server import Server, start
 from golden_weights import GOLDEN, Golden, golden_state_dict, text_encoder_state_dict
 from made_up_pictures import write_photos, write_stamps
 from safetensors.torch import load_file, save_file
+from small_wordnet import write_wordnet
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
@@ -69,6 +70,15 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twenty pictures of noise in place of photographs."""
     folder = tmp_path_factory.mktemp("photos")
     write_photos(folder)
+    return folder
+
+
+@pytest.fixture
+def wordnet(tmp_path: Path) -> Path:
+    """A folder with WordNet's files of a few nouns."""
+    folder = tmp_path / "wordnet"
+    folder.mkdir()
+    write_wordnet(folder)
     return folder
 
 

@@ -20,6 +20,12 @@ WHERE = {
 _BEFORE_GROUND = re.compile("^(?:, | on )", re.IGNORECASE)
 BEFORE = {"far left": "leftmost", "far right": "rightmost"}
 """Places that are put differently before a noun."""
+GRAMMAR = frozenset(
+    " ".join(
+        ["a photo of an the one is are and background", *WHERE, *WHERE.values(), *BEFORE.values()]
+    ).split()
+)
+"""All words of descriptions but names and colors."""
 
 
 @dataclass(frozen=True)

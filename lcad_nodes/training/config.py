@@ -179,6 +179,9 @@ class DiffusionConfig:
             `all`: UNet and text encoder.
         unet: widths of a UNet that starts from nothing.
         text: widths of a text encoder that starts from nothing.
+        wordnet: folder with WordNet's index.noun and data.noun, to place the embeddings of nouns
+            with (see `nouns.place_nouns`); all token embeddings then stay as they are. Empty: they
+            are trained with the text encoder.
         pool: encoded scenes kept for reuse; 0: every scene is used once.
         fresh: new scenes a step, where there is a pool.
         largest_weight: a noise level's loss is multiplied by 1/SNR, clipped to 1 ... this; 1 is the
@@ -205,6 +208,7 @@ class DiffusionConfig:
     train: Literal["all", "published"] = "all"
     unet: UNetConfig = field(default_factory=UNetConfig)
     text: TextConfig = field(default_factory=TextConfig)
+    wordnet: str = ""
     pool: int = 0
     fresh: int = 4
     largest_weight: float = 1.0
@@ -219,6 +223,8 @@ class DiffusionConfig:
         _check(self, ("guided",), 0, 1)
         _check(self, ("guidance", "localization_weight", "thing_weight", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
+        if self.wordnet and self.train == "published":
+            raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
         if self.unet.context != self.text.width:

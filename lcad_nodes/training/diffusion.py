@@ -1,5 +1,6 @@
 """Stage 2: the UNet that denoises color latents, given text and luminance (section 3.2)."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -16,6 +17,8 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from ..color.lab import gray, lightness
+from ..evaluation.captions import GRAMMAR
+from ..evaluation.recolor import PAINTS
 from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.decoding import add_luminance
@@ -38,11 +41,14 @@ from .networks import (
     text_from_transformers,
 )
 from .noise import draws
+from .nouns import Kinds, place_nouns
 from .sampling import SCHEDULE, sample
 from .sheet import Row, first_batch
 from .start import start_with_identity
 
 LATENT_CHANNELS = 4
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -119,6 +125,7 @@ class Diffusion(nn.Module):
         Raises:
             ConfigError: if there is nothing to freeze that is to be frozen.
             LayoutError: if UNet and luminance encoder do not fit each other.
+            WordNetError: if nouns are to be placed and WordNet is not there.
         """
         super().__init__()
         if config.train == "published" and not (start.unet and start.text):
@@ -138,6 +145,8 @@ class Diffusion(nn.Module):
         self.text = load_text_encoder(text) if text else build_text_encoder(config.text)
         if config.train == "published":
             self._freeze()
+        if config.wordnet:
+            self._place_nouns(Kinds(Path(config.wordnet)))
         self.schedule = DDPMScheduler(**SCHEDULE)
 
     def _freeze(self) -> None:
@@ -146,6 +155,13 @@ class Diffusion(nn.Module):
         self.unet.up_blocks.requires_grad_(True)
         weight = self.unet.conv_in.weight.requires_grad_(True)
         weight.register_hook(_of_new_channels)
+
+    def _place_nouns(self, kinds: Kinds) -> None:
+        """Put nouns beside their like, and keep all embeddings where they are from then on."""
+        vocabulary = CLIPTokenizer.from_pretrained(self.config.tokenizer).get_vocab()
+        table = self.text.get_input_embeddings().weight.requires_grad_(False)  # pyright: ignore
+        placed = place_nouns(table, vocabulary, kinds, {*" ".join(PAINTS).split(), *GRAMMAR})
+        logger.info("placed the embeddings of %d nouns", placed)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return what is trained.

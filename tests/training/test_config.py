@@ -169,6 +169,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("text = {width = 128}", "unet: context = 768, but text: width = 128"),
         ("fresh = 0", "fresh: expected from 1 on, not 0"),
         ("noise_bias = 0", "noise_bias: expected more than 0"),
+        ('wordnet = "w"\ntrain = "published"', "wordnet would change a text encoder"),
     ],
 )
 def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -15,7 +15,8 @@ from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, spli
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.guidance import Instances
-from lcad_nodes.training.networks import TextConfig, UNetConfig
+from lcad_nodes.training.networks import TextConfig, UNetConfig, load_text_encoder
+from lcad_nodes.training.nouns import NORM
 
 
 @pytest.fixture
@@ -151,6 +152,18 @@ def test_more_weight_goes_to_where_described_things_are(from_nothing: DiffusionC
     ):
         loss, figures = stage(replace(batch, instances=[Instances(masks, tokens)] * 4), 0)
         assert torch.allclose(loss, factor * figures["unweighted"])
+
+
+@pytest.mark.slow
+def test_nouns_are_placed_and_embeddings_stay_while_the_rest_of_the_text_encoder_learns(
+    from_nothing: DiffusionConfig, wordnet: Path
+) -> None:
+    path = train(replace(from_nothing, wordnet=str(wordnet)))
+    text = load_text_encoder(split(load_file(path)).text)
+    table = text.get_input_embeddings().weight  # pyright: ignore[reportAttributeAccessIssue]
+    dog, fox, teapot = table[[1929, 3240, 40749]]  # their tokens in CLIP's vocabulary
+    assert [dog.norm().item(), fox.norm().item()] == pytest.approx([NORM, NORM])
+    assert torch.cosine_similarity(dog, fox, dim=0) > torch.cosine_similarity(dog, teapot, dim=0)
 
 
 def test_a_checkpoint_without_an_autoencoder_is_refused(

@@ -1,0 +1,142 @@
+"""Where the embeddings of nouns start: near those of things of the same kind.
+
+A text encoder that starts from nothing knows the nouns that it was trained on and no others. With
+its embeddings placed by WordNet's kinds of things (a dog is a canine, a carnivore, a mammal, an
+animal), what it learns of a fox holds for a dog that it was never shown.
+"""
+
+import math
+import zlib
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+NORM = 0.5
+"""Of a noun's embedding: what nouns grow to in training."""
+WORD_END = "</w>"
+"""How CLIP's vocabulary marks a token that ends a word."""
+OBJECTS = {"05", "06", "13", "17", "20"}
+"""WordNet's files of animals, artifacts, food, natural objects and plants."""
+THINGS = OBJECTS | {"08", "18"}
+"""With body parts and people."""
+
+
+class WordNetError(ValueError):
+    """A folder does not hold WordNet's nouns."""
+
+
+class Kinds:
+    """What kinds of things nouns stand for, from WordNet's `index.noun` and `data.noun`.
+
+    Args:
+        folder: holds both files (format: wndb(5WN)).
+
+    Raises:
+        WordNetError: a file is missing or is none of WordNet's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._files: dict[str, str] = {}
+        self._above: dict[str, list[str]] = {}
+        self._senses: dict[str, list[str]] = {}
+        try:
+            for offset, file, *rest in _entries(folder / "data.noun"):
+                self._files[offset] = file
+                self._above[offset] = _hypernyms(rest)
+            for lemma, _, count, *rest in _entries(folder / "index.noun"):
+                self._senses[lemma] = rest[-int(count) :]
+        except (OSError, ValueError, IndexError) as error:
+            raise WordNetError(f"{folder}: expected WordNet's index.noun and data.noun") from error
+
+    def of(self, word: str) -> set[str]:
+        """All kinds above what a word stands for, that with them.
+
+        It is taken in its first sense; if that is no thing, in the first that is one, and a mug is
+        rather a vessel than a fool.
+
+        Args:
+            word: lower case, singular or plural with an s.
+
+        Returns:
+            WordNet's numbers of them; empty if the word stands for no thing.
+        """
+        senses = self._senses.get(word) or self._senses.get(word.removesuffix("s"), [])
+        found: set[str] = set()
+        rest = self._thing(senses)
+        while rest:
+            kind = rest.pop()
+            found.add(kind)
+            rest.extend(self._above[kind])
+        return found
+
+    def _thing(self, senses: list[str]) -> list[str]:
+        """Return the one sense that a word is taken in, or none."""
+        tries = [
+            sense for files in (OBJECTS, THINGS) for sense in senses if self._files[sense] in files
+        ]
+        return [s for s in senses[:1] if self._files[s] in THINGS] or tries[:1]
+
+
+def place_nouns(
+    table: Tensor, vocabulary: Mapping[str, int], kinds: Kinds, kept: Collection[str]
+) -> int:
+    """Put the embeddings of all nouns that are one token where their kinds are.
+
+    A noun's embedding is the sum of a direction for each of its kinds, as long as the root of the
+    kind's information content, -log of the share of nouns that are of it (Resnik 1995): the cosine
+    of two nouns is about the share of information that they have in common.
+
+    Args:
+        table: tokens x width; changed in place.
+        vocabulary: CLIP's, from token to row.
+        kinds: of nouns.
+        kept: words whose embeddings stay as they are.
+
+    Returns:
+        How many nouns were placed.
+    """
+    words = {
+        token.removesuffix(WORD_END): row
+        for token, row in vocabulary.items()
+        if token.endswith(WORD_END)
+    }
+    found = {word: kinds.of(word) for word in words if word not in kept and len(word) > 1}
+    found = {word: above for word, above in found.items() if above}
+    common = Counter(kind for above in found.values() for kind in above)
+    directions = {kind: _direction(kind, table.shape[1]) for kind in common}
+    for word, above in found.items():
+        parts = [
+            directions[kind] * math.log(len(found) / common[kind]) ** 0.5 for kind in sorted(above)
+        ]
+        placed = torch.stack(parts).sum(dim=0)
+        table[words[word]] = placed * (NORM / placed.norm())
+    return len(found)
+
+
+def _direction(kind: str, width: int) -> Tensor:
+    """A random unit vector, the same for a kind every time."""
+    generator = torch.Generator().manual_seed(zlib.crc32(kind.encode()))
+    direction = torch.randn(width, generator=generator)
+    return direction / direction.norm()
+
+
+def _entries(path: Path) -> Iterator[list[str]]:
+    """The fields of every line but the license's, which are indented."""
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if not line.startswith(" "):
+                yield line.split(" | ")[0].split()
+
+
+def _hypernyms(fields: list[str]) -> list[str]:
+    """The synsets above one, from a data line's fields after its file's number."""
+    words = int(fields[1], 16)
+    pointers = fields[3 + 2 * words :]
+    return [
+        pointers[i + 1]
+        for i in range(0, 4 * int(fields[2 + 2 * words]), 4)
+        if pointers[i] in ("@", "@i")
+    ]
