@@ -36,15 +36,31 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
         _part(CompressionConfig, name)
         for name in ("compression", "decoder", "decoder-large", "decoder-smooth")
     )
-    words, scenes, diffusion, masks, places, large, binding = (
+    words, scenes, diffusion, masks, places, large, binding, nouns, kinds = (
         _part(DiffusionConfig, name)
-        for name in ("words", "scenes", "diffusion", "masks", "places", "large", "binding")
+        for name in [
+            "words",
+            "scenes",
+            "diffusion",
+            "masks",
+            "places",
+            "large",
+            "binding",
+            "nouns",
+            "kinds",
+        ]
     )
     assert words.start == f"{first.fit.directory}/compression.safetensors"
     assert decoder.start == f"{diffusion.fit.directory}/average.safetensors"
     assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
-    handed_on = ((words, scenes), (scenes, diffusion), (places, large), (large, binding))
-    for before, after in handed_on:
+    for before, after in (
+        (words, scenes),
+        (scenes, diffusion),
+        (places, large),
+        (large, binding),
+        (binding, nouns),
+        (nouns, kinds),
+    ):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
     assert smooth_decoder.start == f"{larger_decoder.fit.directory}/compression.safetensors"
     for after in (places, larger_decoder):
