@@ -1,6 +1,7 @@
 """Configuration files: what is wrong is named, and the shipped ones are right."""
 
 from dataclasses import MISSING, Field, fields
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -36,31 +37,19 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
         _part(CompressionConfig, name)
         for name in ("compression", "decoder", "decoder-large", "decoder-smooth")
     )
-    words, scenes, diffusion, masks, places, large, binding, nouns, kinds = (
-        _part(DiffusionConfig, name)
-        for name in [
-            "words",
-            "scenes",
-            "diffusion",
-            "masks",
-            "places",
-            "large",
-            "binding",
-            "nouns",
-            "kinds",
-        ]
+    of_small_scenes, of_large_scenes = (
+        [_part(DiffusionConfig, name) for name in names]
+        for names in (
+            ("words", "scenes", "diffusion"),
+            ("places", "large", "binding", "nouns", "kinds"),
+        )
     )
+    words, places = of_small_scenes[0], of_large_scenes[0]
+    diffusion, masks = of_small_scenes[-1], _part(DiffusionConfig, "masks")
     assert words.start == f"{first.fit.directory}/compression.safetensors"
     assert decoder.start == f"{diffusion.fit.directory}/average.safetensors"
     assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
-    for before, after in (
-        (words, scenes),
-        (scenes, diffusion),
-        (places, large),
-        (large, binding),
-        (binding, nouns),
-        (nouns, kinds),
-    ):
+    for before, after in (*pairwise(of_small_scenes), *pairwise(of_large_scenes)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
     assert smooth_decoder.start == f"{larger_decoder.fit.directory}/compression.safetensors"
     for after in (places, larger_decoder):
