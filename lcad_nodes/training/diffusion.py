@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -159,7 +159,7 @@ class Diffusion(nn.Module):
     def _place_nouns(self, kinds: Kinds) -> None:
         """Put nouns beside their like, and keep all embeddings where they are from then on."""
         vocabulary = CLIPTokenizer.from_pretrained(self.config.tokenizer).get_vocab()
-        table = self.text.get_input_embeddings().weight.requires_grad_(False)  # pyright: ignore
+        table = cast(nn.Embedding, self.text.get_input_embeddings()).weight.requires_grad_(False)
         placed = place_nouns(table, vocabulary, kinds, {*" ".join(PAINTS).split(), *GRAMMAR})
         logger.info("placed the embeddings of %d nouns", placed)
 

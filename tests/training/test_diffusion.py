@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -160,7 +160,7 @@ def test_nouns_are_placed_and_embeddings_stay_while_the_rest_of_the_text_encoder
 ) -> None:
     path = train(replace(from_nothing, wordnet=str(wordnet)))
     text = load_text_encoder(split(load_file(path)).text)
-    table = text.get_input_embeddings().weight  # pyright: ignore[reportAttributeAccessIssue]
+    table = cast(torch.nn.Embedding, text.get_input_embeddings()).weight
     dog, fox, teapot = table[[1929, 3240, 40749]]  # their tokens in CLIP's vocabulary
     assert [dog.norm().item(), fox.norm().item()] == pytest.approx([NORM, NORM])
     assert torch.cosine_similarity(dog, fox, dim=0) > torch.cosine_similarity(dog, teapot, dim=0)
