@@ -34,7 +34,7 @@ def colorize(server: Server, name: str, text: str, seed: int) -> Tensor:
         "text": text,
         "seed": seed,
         "steps": 20,
-        "cfg": 3.0,
+        "cfg": 5.0,
         "resolution": -1,
     }
     workflow: dict[str, Any] = {
@@ -88,7 +88,7 @@ def test_an_object_comes_out_nearer_to_the_color_named(
 def test_nearly_all_are_called_the_color_named(
     pictures: dict[str, list[dict[str, Tensor]]],
 ) -> None:
-    """Of all eleven color terms; lcad-mini v5 misses 6 of 44, which are pale."""
+    """Of all eleven color terms; lcad-mini v5 misses 4 of 44, which are pale (at scale 3: 6)."""
     found = [
         ((name, term), color_matches(mean_color(name, picture), term))
         for name, of_seeds in pictures.items()
@@ -96,7 +96,7 @@ def test_nearly_all_are_called_the_color_named(
         for term, picture in asked.items()
     ]
     missed = [key for key, hit in found if not hit]
-    assert len(missed) <= 0.15 * len(found), missed
+    assert len(missed) <= 0.1 * len(found), missed
 
 
 def test_the_shipped_model_is_small() -> None:

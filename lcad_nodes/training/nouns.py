@@ -98,21 +98,19 @@ def place_nouns(
     Returns:
         How many nouns were placed.
     """
-    words = {
-        token.removesuffix(WORD_END): row
-        for token, row in vocabulary.items()
-        if token.endswith(WORD_END)
-    }
-    found = {word: kinds.of(word) for word in words if word not in kept and len(word) > 1}
-    found = {word: above for word, above in found.items() if above}
+    found: dict[int, set[str]] = {}
+    for token, row in vocabulary.items():
+        word = token.removesuffix(WORD_END)
+        if word != token and len(word) > 1 and word not in kept and (above := kinds.of(word)):
+            found[row] = above
     common = Counter(kind for above in found.values() for kind in above)
     directions = {kind: _direction(kind, table.shape[1]) for kind in common}
-    for word, above in found.items():
+    for row, above in found.items():
         parts = [
             directions[kind] * math.log(len(found) / common[kind]) ** 0.5 for kind in sorted(above)
         ]
         placed = torch.stack(parts).sum(dim=0)
-        table[words[word]] = placed * (NORM / placed.norm())
+        table[row] = placed * (NORM / placed.norm())
     return len(found)
 
 
