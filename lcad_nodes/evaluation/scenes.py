@@ -19,9 +19,9 @@ from torch import Tensor
 
 from .aging import Ager
 from .backgrounds import crop, plain, read_photos, surface
-from .captions import Mention, describe
+from .captions import GRAMMAR, Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
-from .recolor import Painter, draw_terms
+from .recolor import PAINTS, Painter, draw_terms
 from .segments import Box, SegmentedPhoto, read_segmented
 
 Kinds = Literal["any", "same", "different"]
@@ -34,6 +34,9 @@ UNORDERED = 0.5
 SEEN, MOSTLY = 0.15, 0.6
 """Shares of a thing's area inside a crop: to count when places are named; to be painted."""
 CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
+
+SPOKEN = GRAMMAR.union(*map(str.split, PAINTS))
+"""All words of descriptions but the names of things."""
 
 _BILINEAR = Image.Resampling.BILINEAR
 _FLIP = Image.Transpose.FLIP_LEFT_RIGHT

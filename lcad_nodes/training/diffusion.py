@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from ..color.lab import gray, lightness
-from ..evaluation.captions import GRAMMAR
-from ..evaluation.recolor import PAINTS
+from ..evaluation.scenes import SPOKEN
 from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.decoding import add_luminance
@@ -160,7 +159,7 @@ class Diffusion(nn.Module):
         """Put nouns beside their like, and keep all embeddings where they are from then on."""
         vocabulary = CLIPTokenizer.from_pretrained(self.config.tokenizer).get_vocab()
         table = cast(nn.Embedding, self.text.get_input_embeddings()).weight.requires_grad_(False)
-        placed = place_nouns(table, vocabulary, kinds, {*" ".join(PAINTS).split(), *GRAMMAR})
+        placed = place_nouns(table, vocabulary, kinds, SPOKEN)
         logger.info("placed the embeddings of %d nouns", placed)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
