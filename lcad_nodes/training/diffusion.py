@@ -174,7 +174,9 @@ class Diffusion(nn.Module):
     def forward(self, batch: EncodedBatch, _step: int) -> tuple[Tensor, Figures]:
         """Compute L_lat, the error of the predicted noise (equation 5), weighted by noise level."""
         config = self.config
-        uniform, noise = draws(batch.numbers, batch.latents.shape, config.data.seed)
+        uniform, noise = draws(
+            batch.numbers, batch.latents.shape, config.data.seed, config.noise_offset
+        )
         uniform, noise = uniform.to(batch.latents), noise.to(batch.latents)
         t = (1000 * uniform ** (1 / config.noise_bias)).long().clamp(max=999)
         noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore

@@ -107,6 +107,7 @@ PUBLISHED = {
         "pool": 0,
         "largest_weight": 1.0,
         "noise_bias": 1.0,
+        "noise_offset": 0.0,
         "guided": 0.0,
         "localization_weight": 0.0,
         "thing_weight": 1.0,
@@ -174,6 +175,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("text = {width = 128}", "unet: context = 768, but text: width = 128"),
         ("fresh = 0", "fresh: expected from 1 on, not 0"),
         ("noise_bias = 0", "noise_bias: expected more than 0"),
+        ("noise_offset = -0.1", "noise_offset: expected from 0 on, not -0.1"),
         ('wordnet = "w"\ntrain = "published"', "wordnet would change a text encoder"),
     ],
 )
