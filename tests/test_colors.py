@@ -14,6 +14,7 @@ from lcad_nodes.color.lab import lightness, rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches, terms_at
 
 PICTURES = Path(__file__).parent / "pictures"
+EXAMPLES = Path(__file__).parent.parent / "photos"
 PHOTO = "owl"
 ASKED = ("red", "blue")
 SEEDS = (0, 1)
@@ -26,7 +27,7 @@ OBJECTS = sorted(
 pytestmark = pytest.mark.slow
 
 
-def colorize(server: Server, name: str, text: str, seed: int) -> Tensor:
+def colorize(server: Server, file: str, text: str, seed: int) -> Tensor:
     """Colorize one of the pictures with the defaults of the node: 1x3xHxW in [0, 1]."""
     inputs: dict[str, Any] = {
         "checkpoint": "lcad-mini.safetensors",
@@ -38,11 +39,11 @@ def colorize(server: Server, name: str, text: str, seed: int) -> Tensor:
         "resolution": -1,
     }
     workflow: dict[str, Any] = {
-        "photo": {"class_type": "LoadImage", "inputs": {"image": f"{name}.png"}},
+        "photo": {"class_type": "LoadImage", "inputs": {"image": file}},
         "colorize": {"class_type": "LCAD_Colorize", "inputs": inputs},
         "save": {
             "class_type": "SaveImage",
-            "inputs": {"images": ["colorize", 0], "filename_prefix": name},
+            "inputs": {"images": ["colorize", 0], "filename_prefix": Path(file).stem},
         },
     }
     return server.picture(saved(server.run(workflow)))
@@ -57,7 +58,10 @@ def pictures(server: Server) -> dict[str, list[dict[str, Tensor]]]:
     """Every object, and the photo, with every seed in each of the colors asked for."""
     return {
         name: [
-            {t: colorize(server, name, f"a {t} {name.replace('_', ' ')}", seed) for t in ASKED}
+            {
+                t: colorize(server, f"{name}.png", f"a {t} {name.replace('_', ' ')}", seed)
+                for t in ASKED
+            }
             for seed in SEEDS
         ]
         for name in (*OBJECTS, PHOTO)
@@ -105,9 +109,22 @@ def test_object_and_background_each_get_the_color_named(
     server: Server, name: str, color: str, ground: str
 ) -> None:
     text = f"a {color} {name.replace('_', ' ')}, {ground} background"
-    picture = colorize(server, name, text, SEEDS[0])
+    picture = colorize(server, f"{name}.png", text, SEEDS[0])
     assert color_matches(mean_color(name, picture), color)
     assert color_matches(mean_color(name, picture, wall=True), ground)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize(("left", "right"), [("red", "blue"), ("blue", "red")])
+def test_left_and_right_are_those_of_a_photo_that_is_no_square(
+    server: Server, left: str, right: str, seed: int
+) -> None:
+    text = f"the left mug is {left}, the right teapot is {right}"
+    lab = rgb_to_lab(colorize(server, "tea.jpg", text, seed))[0]
+    for file, term in (("tea-mug.png", left), ("tea-pot.png", right)):
+        with Image.open(EXAMPLES / file) as mask:  # see-through where the object is
+            inside = pil_to_tensor(mask.getchannel("A"))[0] < 128
+        assert color_matches(lab[:, inside].mean(dim=1), term)
 
 
 def test_the_shipped_model_is_small() -> None:

@@ -112,7 +112,8 @@ def _size(shape: tuple[int, ...]) -> str:
 
 
 def _is_shrunk(geometry: Geometry) -> bool:
-    return geometry.working[0] * geometry.working[1] < geometry.original[0] * geometry.original[1]
+    sides = zip(geometry.working, geometry.original, strict=True)
+    return all(working <= original for working, original in sides)
 
 
 def _decoder(vae: comfy.sd.VAE) -> torch.nn.Module:

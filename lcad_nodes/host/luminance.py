@@ -15,6 +15,8 @@ from ..model.luminance import ResidualBlock, network_input
 from .origin import Origin, origin_of
 from .progress import Progress, watching
 
+SQUEEZE = 2.0
+"""By how much, at most, a photo's longer side is shortened to become a square."""
 TRAINED_AT = "lcad_trained_at"
 """Where an encoder carries the resolution, in px, that its checkpoint was trained at."""
 PUBLISHED_RESOLUTION = 256
@@ -63,12 +65,14 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
         encoder: a `LuminanceEncoder` in a patcher.
         image: sRGB photos Bx3xHxW in [0, 1]; of color photos only the lightness is used.
         resolution: the shorter side of the working size in px; 0: the photo's own; -1: what the
-            encoder's checkpoint was trained at.
+            encoder's checkpoint was trained at. Where the file tells that, it is a square, which
+            photos are squeezed into: left and right are learned from the borders.
     """
-    lightness = lightness_of(image)
+    lightness, squeeze = lightness_of(image), 1.0
     if resolution == CHECKPOINTS:
-        resolution = encoder.get_attachment(TRAINED_AT) or PUBLISHED_RESOLUTION
-    geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution)
+        trained_at = encoder.get_attachment(TRAINED_AT)
+        resolution, squeeze = trained_at or PUBLISHED_RESOLUTION, SQUEEZE if trained_at else 1.0
+    geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution, squeeze)
     read = geometry.place(lightness, "bilinear")
     progress = Progress(len(read))
     features = [_run(encoder, row, progress) for row in network_input(read).split(1)]

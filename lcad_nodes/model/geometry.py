@@ -21,11 +21,11 @@ class GeometryError(ValueError):
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a photo lies in the networks' input: scaled, aspect kept, then padded below and right.
+    """How a photo lies in the networks' input: scaled, then padded below and right.
 
     Attributes:
         original: the photo's height and width in px.
-        working: the same scaled to the working resolution.
+        working: the same scaled to the working resolution; its longer side may be squeezed.
         padded: the working size with both sides filled up to multiples of 8, and to 64 at least.
     """
 
@@ -34,15 +34,18 @@ class Geometry:
     padded: Size
 
     @classmethod
-    def fit(cls, original: Size, resolution: int) -> "Geometry":
+    def fit(cls, original: Size, resolution: int, squeeze: float = 1.0) -> "Geometry":
         """Choose the working size of a photo.
 
         Args:
             original: its height and width in px.
             resolution: the shorter side of the working size in px; 0: the photo's own.
+            squeeze: by how much the longer side may be shortened, at least 1, to come closer to
+                a square; 1 keeps the aspect.
         """
-        scale = resolution / min(original) if resolution else 1.0
-        height, width = (max(1, round(side * scale)) for side in original)
+        shorter = min(original)
+        scale = resolution / shorter if resolution else 1.0
+        height, width = (max(1, round(max(shorter, side / squeeze) * scale)) for side in original)
         return cls(original, (height, width), (_filled_up(height), _filled_up(width)))
 
     @property

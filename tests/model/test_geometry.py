@@ -40,6 +40,17 @@ def test_a_photo_is_not_stretched(height: int, width: int, resolution: int) -> N
     assert abs(working[1] - width * scale) <= 0.5
 
 
+@given(sides, sides, st.integers(64, 512))
+def test_a_squeezed_photo_is_a_square_or_half_as_long(
+    height: int, width: int, resolution: int
+) -> None:
+    working = Geometry.fit((height, width), resolution, squeeze=2.0).working
+    aspect = max(height, width) / min(height, width)
+    assert min(working) == resolution
+    assert max(working) == pytest.approx(resolution * max(1, aspect / 2), abs=0.5)
+    assert (working[0] - working[1]) * (height - width) >= 0
+
+
 @given(st.integers(64, 300), st.integers(64, 300))
 def test_what_the_host_stretches_over_the_padding_lies_right_by_a_latent_pixel(
     height: int, width: int
