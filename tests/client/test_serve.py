@@ -20,10 +20,11 @@ from lcad_nodes.client.server import PACK, ROOT, ServerError, free_port, is_take
 
 SECONDS = 120
 SCRIPT = """
-import logging, sys
+import logging, signal, sys
 from pathlib import Path
 from lcad_nodes.client.serve import serve
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
 try:
     serve(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), cpu=True)
