@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from comfyui_server import Server, saved
+from conftest import EXAMPLES, PICTURES
 from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
@@ -13,8 +14,6 @@ import lcad_nodes
 from lcad_nodes.color.lab import lightness, rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches, terms_at
 
-PICTURES = Path(__file__).parent / "pictures"
-EXAMPLES = Path(__file__).parent.parent / "photos"
 PHOTO = "owl"
 ASKED = ("red", "blue")
 SEEDS = (0, 1)

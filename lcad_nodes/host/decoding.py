@@ -113,7 +113,8 @@ def _size(shape: tuple[int, ...]) -> str:
 
 def _is_shrunk(geometry: Geometry) -> bool:
     sides = zip(geometry.working, geometry.original, strict=True)
-    return all(working <= original for working, original in sides)
+    fits = all(working <= original for working, original in sides)
+    return fits and geometry.working != geometry.original
 
 
 def _decoder(vae: comfy.sd.VAE) -> torch.nn.Module:

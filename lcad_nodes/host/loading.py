@@ -179,14 +179,14 @@ def extra_channels(model: ModelPatcher) -> int:
     return channels
 
 
-def _trained_at(path: str) -> int | None:
-    """Read off a file's header the shorter side, in px, that it was trained at, if it says so."""
+def _trained_at(path: str) -> tuple[int, int] | None:
+    """Read off a file's header the sides, in px, that it was trained at, if it says so."""
     if not path.lower().endswith(SAFETENSORS):
         return None
     with safe_open(path, framework="pt") as file:
         stated = (file.metadata() or {}).get(RESOLUTION_METADATA, "")
     sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", stated)
-    return min(map(int, sides.groups())) if sides else None
+    return (int(sides[1]), int(sides[2])) if sides else None
 
 
 def _from_diffusers(unet: StateDict, name: str) -> StateDict:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..color.lab import lightness as lightness_of
-from ..model.geometry import Geometry
+from ..model.geometry import Geometry, Size
 from ..model.luminance import ResidualBlock, network_input
 from .origin import Origin, origin_of
 from .progress import Progress, watching
@@ -18,7 +18,7 @@ from .progress import Progress, watching
 SQUEEZE = 2.0
 """By how much, at most, a photo's longer side is shortened to become a square."""
 TRAINED_AT = "lcad_trained_at"
-"""Where an encoder carries the resolution, in px, that its checkpoint was trained at."""
+"""Where an encoder carries the two sides, in px, that its checkpoint was trained at."""
 PUBLISHED_RESOLUTION = 256
 """What the published model was trained at, in px; for files that do not say."""
 CHECKPOINTS = -1
@@ -65,14 +65,11 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
         encoder: a `LuminanceEncoder` in a patcher.
         image: sRGB photos Bx3xHxW in [0, 1]; of color photos only the lightness is used.
         resolution: the shorter side of the working size in px; 0: the photo's own; -1: what the
-            encoder's checkpoint was trained at. Where the file tells that, it is a square, which
-            photos are squeezed into: left and right are learned from the borders.
+            encoder's checkpoint was trained at.
     """
-    lightness, squeeze = lightness_of(image), 1.0
-    if resolution == CHECKPOINTS:
-        trained_at = encoder.get_attachment(TRAINED_AT)
-        resolution, squeeze = trained_at or PUBLISHED_RESOLUTION, SQUEEZE if trained_at else 1.0
-    geometry = Geometry.fit((image.shape[2], image.shape[3]), resolution, squeeze)
+    lightness, size = lightness_of(image), (image.shape[2], image.shape[3])
+    as_trained = resolution == CHECKPOINTS
+    geometry = _as_trained(encoder, size) if as_trained else Geometry.fit(size, resolution)
     read = geometry.place(lightness, "bilinear")
     progress = Progress(len(read))
     features = [_run(encoder, row, progress) for row in network_input(read).split(1)]
@@ -83,6 +80,18 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
         digests=tuple(map(_digest, read)),
         origin=origin_of(encoder),
     )
+
+
+def _as_trained(encoder: ModelPatcher, size: Size) -> Geometry:
+    """Work at what the checkpoint was trained at; photos are squeezed into a square.
+
+    What has seen squares alone takes left and right from their borders.
+    """
+    trained_at = encoder.get_attachment(TRAINED_AT)
+    if trained_at is None:
+        return Geometry.fit(size, PUBLISHED_RESOLUTION)
+    shorter, longer = sorted(trained_at)
+    return Geometry.fit(size, shorter, SQUEEZE if shorter == longer else 1.0)
 
 
 def inference_dtype(width: int, device: torch.device) -> torch.dtype:

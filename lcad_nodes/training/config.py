@@ -226,8 +226,8 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        least_0 = ("guidance", "localization_weight", "thing_weight", "noise_offset", "pool")
-        _check(self, least_0, 0)
+        _check(self, ("guidance", "localization_weight", "thing_weight"), 0)
+        _check(self, ("noise_offset", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")

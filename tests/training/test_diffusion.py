@@ -118,7 +118,7 @@ def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig
 
 
 @torch.no_grad()
-def test_the_published_loss_is_unweighted_with_white_noise(
+def test_the_published_loss_is_unweighted_and_more_weight_goes_to_more_noise(
     from_nothing: DiffusionConfig,
 ) -> None:
     parts = split(load_file(from_nothing.start))
@@ -132,8 +132,8 @@ def test_the_published_loss_is_unweighted_with_white_noise(
     assert loss == figures["unweighted"]
     loss, figures = Diffusion(replace(from_nothing, largest_weight=30.0), parts)(batch, 0)
     assert figures["unweighted"] < loss < 30 * figures["unweighted"]
-    _, offset = Diffusion(replace(from_nothing, noise_offset=3.0), parts)(batch, 0)
-    assert offset["unweighted"] != figures["unweighted"]
+    _, with_offset = Diffusion(replace(from_nothing, noise_offset=3.0), parts)(batch, 0)
+    assert with_offset["unweighted"] != figures["unweighted"]
 
 
 @torch.no_grad()
