@@ -15,6 +15,8 @@ HUES = (75.0, 255.0, 135.0)
 """Of most surfaces, most frequent first, in degrees: wood, stone and skin; sky; plants."""
 PHOTO_TYPES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
+Size = tuple[int, int]
+"""Width and height in pixels."""
 Field = NDArray[np.uint8]
 _BICUBIC = Image.Resampling.BICUBIC
 
@@ -56,17 +58,17 @@ def photo_files(paths: Sequence[Path], split: Split) -> list[Path]:
     )
 
 
-def crop(photo: Image.Image, size: int, rng: np.random.Generator) -> Image.Image:
-    """A random square of a photograph, size x size pixels, mirrored at random."""
-    side = min(photo.size) * rng.uniform(0.55, 1.0)
-    left, top = rng.uniform(0, np.array(photo.size) - side)
-    box = (left, top, left + side, top + side)
-    square = photo.resize((size, size), _BICUBIC, box=box)
-    return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else square
+def crop(photo: Image.Image, size: Size, rng: np.random.Generator) -> Image.Image:
+    """A random part of a photograph, scaled to a size, mirrored at random."""
+    whole, wanted = np.array(photo.size), np.array(size)
+    extent = wanted * ((whole / wanted).min() * rng.uniform(0.55, 1.0))
+    corner = rng.uniform(0, whole - extent)
+    part = photo.resize(size, _BICUBIC, box=(*corner, *np.minimum(corner + extent, whole)))
+    return part.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if rng.random() < 0.5 else part
 
 
-def surface(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
-    """A background of size x size pixels: a gradient, clouds, a texture, or floor and wall."""
+def surface(size: Size, painter: Painter, rng: np.random.Generator) -> Image.Image:
+    """A background: a gradient, clouds, a texture, or floor and wall."""
     kind = rng.choice(["gradient", "clouds", "texture", "room"], p=[0.35, 0.2, 0.2, 0.25])
     if kind == "gradient":
         return _gradient(size, painter, rng)
@@ -76,7 +78,7 @@ def surface(size: int, painter: Painter, rng: np.random.Generator) -> Image.Imag
     return _paint(field, painter, rng)
 
 
-def plain(size: int, lab: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:
+def plain(size: Size, lab: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:
     """A surface of one color, lit unevenly."""
     light = rng.normal(0, 3.5, (3, 3))
     colors = np.repeat(lab[None], 9, axis=0)
@@ -100,14 +102,14 @@ def _near_color(
     return painter.limit((color + change).clip([3, -90, -90], [98, 90, 90])[None])[0]
 
 
-def _gradient(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
+def _gradient(size: Size, painter: Painter, rng: np.random.Generator) -> Image.Image:
     cells = int(rng.integers(2, 5))
     first = _random_color(painter, rng)
     colors = np.stack([_near_color(first, painter, rng) for _ in range(cells * cells)])
     return _enlarge(to_rgb(colors).reshape(cells, cells, 3), size)
 
 
-def _room(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
+def _room(size: Size, painter: Painter, rng: np.random.Generator) -> Image.Image:
     """A wall above a floor."""
     wall, floor = (
         _paint(_texture(size, rng), painter, rng)
@@ -115,8 +117,9 @@ def _room(size: int, painter: Painter, rng: np.random.Generator) -> Image.Image:
         else _gradient(size, painter, rng)
         for _ in range(2)
     )
-    horizon = int(size * rng.uniform(0.35, 0.8))
-    wall.paste(floor.crop((0, horizon, size, size)), (0, horizon))
+    width, height = size
+    horizon = int(height * rng.uniform(0.35, 0.8))
+    wall.paste(floor.crop((0, horizon, width, height)), (0, horizon))
     return wall
 
 
@@ -126,18 +129,19 @@ def _paint(field: Field, painter: Painter, rng: np.random.Generator) -> Image.Im
     return Image.fromarray(palette[field])
 
 
-def _clouds(size: int, rng: np.random.Generator) -> Field:
+def _clouds(size: Size, rng: np.random.Generator) -> Field:
     """Noise of several scales, uint8."""
-    total = np.zeros((size, size), np.float32)
+    total = np.zeros(size[::-1], np.float32)
     for cells, weight in ((3, 1.0), (7, 0.5), (17, 0.3)):
         grid = rng.integers(0, 256, (cells, cells), dtype=np.uint8)
-        total += weight * np.asarray(Image.fromarray(grid).resize((size, size), _BICUBIC))
+        total += weight * np.asarray(Image.fromarray(grid).resize(size, _BICUBIC))
     return (total / 1.8).clip(0, 255).astype(np.uint8)
 
 
-def _texture(size: int, rng: np.random.Generator) -> Field:
+def _texture(size: Size, rng: np.random.Generator) -> Field:
     """Stripes, checks, woven cloth or wood, uint8."""
-    y, x = np.mgrid[0:size, 0:size].astype(np.float32) / size
+    width, height = size
+    y, x = np.mgrid[0:height, 0:width].astype(np.float32) / min(size)
     angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
     u = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
     v = y * np.float32(np.cos(angle)) - x * np.float32(np.sin(angle))
@@ -155,8 +159,8 @@ def _texture(size: int, rng: np.random.Generator) -> Field:
     return ((wave * 0.42 + 0.5) * 215 + 40 * clouds).clip(0, 255).astype(np.uint8)
 
 
-def _enlarge(colors: NDArray[np.uint8], size: int) -> Image.Image:
-    return Image.fromarray(colors).resize((size, size), _BICUBIC)
+def _enlarge(colors: NDArray[np.uint8], size: Size) -> Image.Image:
+    return Image.fromarray(colors).resize(size, _BICUBIC)
 
 
 def read_photo(path: Path) -> Image.Image:

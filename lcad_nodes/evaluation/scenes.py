@@ -18,7 +18,7 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from .aging import Ager
-from .backgrounds import crop, plain, read_photos, surface
+from .backgrounds import Size, crop, plain, read_photos, surface
 from .captions import GRAMMAR, Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
 from .recolor import PAINTS, Painter, draw_terms
@@ -87,30 +87,30 @@ class _Layout:
     """Where objects go: one anywhere, several in a row or a column.
 
     Attributes:
-        size: the scene's side in pixels.
+        size: the scene's width and height in pixels.
         count: how many objects.
         axis: 0: a row, 1: a column.
     """
 
-    size: int
+    size: Size
     count: int
     axis: int
 
     def room(self, rng: np.random.Generator) -> NDArray[np.float64]:
         """The width and height that an object may fill."""
         least, most = (0.4, 0.92) if self.count == 1 else (0.5, 0.85)
-        room = np.full(2, self.size * rng.uniform(least, most))
+        room = np.array(self.size) * rng.uniform(least, most)
         if self.count > 1:
-            room[self.axis] = self.size / self.count * rng.uniform(0.75, 1.05)
+            room[self.axis] = self.size[self.axis] / self.count * rng.uniform(0.75, 1.05)
         return room
 
     def corner(
         self, index: int, extent: tuple[int, int], rng: np.random.Generator
     ) -> tuple[int, int]:
         """The left and top of an object of this width and height."""
-        corner = rng.random(2) * (self.size - np.array(extent))
+        corner = rng.random(2) * (np.array(self.size) - np.array(extent))
         if self.count > 1:
-            middle = self.size / self.count * (index + 0.5 + rng.uniform(-0.08, 0.08))
+            middle = self.size[self.axis] / self.count * (index + 0.5 + rng.uniform(-0.08, 0.08))
             corner[self.axis] = middle - extent[self.axis] / 2
         left, top = corner.round().astype(int)
         return int(left), int(top)
@@ -163,7 +163,7 @@ class SceneBuilder:
     Args:
         stamps: a folder of cut-outs (see `cutouts.read_cutouts`).
         photos: photographs, or folders of them, for backgrounds and natural color; may be empty.
-        size: the scenes' side in pixels.
+        size: the scenes' shorter side in pixels.
         split: which cut-outs and photographs to use; a fifth of each is held out.
 
     Raises:
@@ -188,6 +188,7 @@ class SceneBuilder:
         description: Description = "any",
         segments: bool = False,
         places: bool | None = None,
+        aspect: float = 1.0,
     ) -> Scene:
         """The scene of a seed.
 
@@ -206,6 +207,7 @@ class SceneBuilder:
                 drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
             places: whether the description says where objects are; None: half the time, and of
                 things of one kind always, or mostly in a scene drawn freely.
+            aspect: width over height; the longer side is a multiple of 8 where the shorter is.
 
         Raises:
             SceneError: `objects` is out of range, or no photograph's things are known.
@@ -216,11 +218,12 @@ class SceneBuilder:
         free = objects is None and kinds == description == "any" and not segments
         if segments and not self._segmented:
             raise SceneError("None of the photographs is outlined in segments.json.")
+        size, painted = self._sides(aspect), description == "full"
         if segments or (free and self._segmented and rng.random() < SEGMENTED):
-            made = self._recolor(rng, basic=not free, painted=description == "full")
+            made = self._recolor(size, rng, basic=not free, painted=painted)
         else:
             count = self._count(rng) if objects is None else objects
-            made = self._arrange(count, kinds, rng, basic=not free, painted=description == "full")
+            made = self._arrange(size, count, kinds, rng, basic=not free, painted=painted)
         image, masks = _compose(made, rng)
         placed, same, ground_color = made.placed, made.same, made.ground_color
         telling = 0.7 if free and same else 1.0 if same else 0.5
@@ -244,12 +247,23 @@ class SceneBuilder:
             background=phrases[-1] if len(phrases) > len(said) else None,
         )
 
+    def _sides(self, aspect: float) -> Size:
+        longer = round(self.size * max(aspect, 1 / aspect) / 8) * 8 if aspect != 1 else self.size
+        return (longer, self.size) if aspect > 1 else (self.size, longer)
+
     def _arrange(
-        self, count: int, kinds: Kinds, rng: np.random.Generator, *, basic: bool, painted: bool
+        self,
+        size: Size,
+        count: int,
+        kinds: Kinds,
+        rng: np.random.Generator,
+        *,
+        basic: bool,
+        painted: bool,
     ) -> _Arrangement:
         """Cut-outs on a background."""
-        ground, ground_color = self._ground(rng, natural=count == 0, basic=basic)
-        layout = _Layout(self.size, count, axis=int(rng.random() < 0.2))
+        ground, ground_color = self._ground(size, rng, natural=count == 0, basic=basic)
+        layout = _Layout(size, count, axis=int(rng.random() < 0.2))
         cutouts, same = self._choose(count, kinds, rng)
         colors = _colors(count, rng, basic=basic, same=same, painted=painted or kinds != "any")
         placed = [
@@ -258,13 +272,15 @@ class SceneBuilder:
         ]
         return _Arrangement(ground, ground_color, placed, same, real=False)
 
-    def _recolor(self, rng: np.random.Generator, *, basic: bool, painted: bool) -> _Arrangement:
-        """A square of a photograph with those of its things painted that lie in it."""
+    def _recolor(
+        self, size: Size, rng: np.random.Generator, *, basic: bool, painted: bool
+    ) -> _Arrangement:
+        """A part of a photograph with those of its things painted that lie in it."""
         chosen = self._segmented[rng.integers(len(self._segmented))]
-        box = _around(chosen, rng)
-        ground = chosen.photo.resize((self.size, self.size), Image.Resampling.BICUBIC, box)
+        box = _around(chosen, size, rng)
+        ground = chosen.photo.resize(size, Image.Resampling.BICUBIC, box)
         seen = [
-            (segment.name, segment.shading.resize((self.size, self.size), _BILINEAR, box), share)
+            (segment.name, segment.shading.resize(size, _BILINEAR, box), share)
             for segment in chosen.segments
             if (share := segment.share(box)) > SEEN
         ]
@@ -296,18 +312,18 @@ class SceneBuilder:
         return int(rng.choice([1, 2, 3], p=[0.3, 0.38, 0.32]))
 
     def _ground(
-        self, rng: np.random.Generator, *, natural: bool, basic: bool
+        self, size: Size, rng: np.random.Generator, *, natural: bool, basic: bool
     ) -> tuple[Image.Image, str | None]:
         """The background, and its color's name where it has one."""
         if self._photos and (natural or rng.random() < 0.5):
-            photo = crop(self._photos[rng.integers(len(self._photos))], self.size, rng)
+            photo = crop(self._photos[rng.integers(len(self._photos))], size, rng)
             if not natural and rng.random() < 0.35:
                 photo = photo.filter(ImageFilter.BoxBlur(rng.uniform(1, 5)))
             return photo, None
         if rng.random() < 0.3:
             term = draw_terms(1, rng, basic=basic, apart=False)[0]
-            return plain(self.size, self._painter.draw(term, rng), rng), term
-        return surface(self.size, self._painter, rng), None
+            return plain(size, self._painter.draw(term, rng), rng), term
+        return surface(size, self._painter, rng), None
 
     def _choose(
         self, count: int, kinds: Kinds, rng: np.random.Generator
@@ -358,14 +374,15 @@ def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generato
     return image
 
 
-def _around(chosen: SegmentedPhoto, rng: np.random.Generator) -> Box:
-    """A square box of a photograph about one of its things: left, top, right, bottom."""
-    size = np.array(chosen.photo.size)
-    side = size.min() * rng.uniform(0.75, 1.0)
+def _around(chosen: SegmentedPhoto, size: Size, rng: np.random.Generator) -> Box:
+    """A box of a size's shape about one of a photograph's things: left, top, right, bottom."""
+    whole, wanted = np.array(chosen.photo.size), np.array(size)
+    extent = wanted * ((whole / wanted).min() * rng.uniform(0.75, 1.0))
     middle = chosen.segments[rng.integers(len(chosen.segments))].middle
-    corner = middle - side / 2 + rng.normal(0, 0.15, 2) * side
-    left, top = np.clip(corner, 0, size - side).tolist()
-    return left, top, left + float(side), top + float(side)
+    corner = middle - extent / 2 + rng.normal(0, 0.15, 2) * extent
+    first = np.clip(corner, 0, whole - extent)
+    left, top, right, bottom = *first.tolist(), *np.minimum(first + extent, whole).tolist()
+    return left, top, right, bottom
 
 
 def _colors(
@@ -428,16 +445,16 @@ def _mentions(
 
 
 def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:
-    """The scenes side by side, their descriptions beneath."""
-    side = scenes[0].image.shape[-1]
+    """The scenes, all of one size, side by side, their descriptions beneath."""
+    height, width = scenes[0].image.shape[-2:]
     rows = -(-len(scenes) // columns)
-    sheet = Image.new("RGB", (columns * side, rows * (side + CAPTION)), "white")
+    sheet = Image.new("RGB", (columns * width, rows * (height + CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
     for index, scene in enumerate(scenes):
-        x, y = index % columns * side, index // columns * (side + CAPTION)
+        x, y = index % columns * width, index // columns * (height + CAPTION)
         pixels = (scene.image.movedim(0, -1) * 255).round().to(torch.uint8).numpy()
         sheet.paste(Image.fromarray(pixels), (x, y))
-        draw.text((x + 2, y + side), fill(scene.text, side // 6), fill="black")
+        draw.text((x + 2, y + height), fill(scene.text, width // 6), fill="black")
     return sheet
 
 

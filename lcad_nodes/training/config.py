@@ -27,6 +27,10 @@ class DataConfig:
         photos: photographs, or folders of them, for the backgrounds of scenes.
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
+        natural: share of scenes that are photographs as they are, without a description.
+        aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
+            side then. What is left and right is learned from the borders, so one that only knows
+            squares mixes them up on other photos.
         folder: folder of photos to learn from, searched with its subfolders.
         captions: JSON file of what is said of the photos in `folder`; empty: nothing is.
         shards: webdataset tar files, with braces for many: `photos-{000..099}.tar`.
@@ -42,6 +46,8 @@ class DataConfig:
     stamps: str = ""
     photos: tuple[str, ...] = ()
     simple: float = 0.0
+    natural: float = 0.0
+    aspects: tuple[float, ...] = (1.0,)
     folder: str = ""
     captions: str = ""
     shards: tuple[str, ...] = ()
@@ -61,11 +67,15 @@ class DataConfig:
             raise ConfigError("captions belong to a folder of photos")
         if self.size < 8 or self.size % 8:
             raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
-        shares = ("simple", "smallest_crop", "flipped", "dropped", "shortened")
+        shares = ("simple", "natural", "smallest_crop", "flipped", "dropped", "shortened")
         _check(self, shares, 0, 1)
         _check(self, ("workers", "seed"), 0)
         if self.dropped + self.shortened > 1:
             raise ConfigError("dropped and shortened are more than 1 together")
+        if self.simple + self.natural > 1:
+            raise ConfigError("simple and natural are more than 1 together")
+        if not self.aspects or not all(0.25 <= aspect <= 4 for aspect in self.aspects):
+            raise ConfigError(f"aspects: expected some from 0.25 to 4, not {list(self.aspects)}")
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,9 @@ class CompressionConfig:
             the decoder and what luminance adds to it, for a UNet that keeps its latents.
         latent_noise: standard deviation, in scaled latents, of the most noise that is added to
             them: a decoder that knows some is steadier on what samplers leave. 0: as published.
+        latent_blur: most of the share in which latents are blended with the mean of the 3x3 around
+            them: a decoder that knows some keeps colors that spill inside the photo's outlines. 0:
+            as published.
         vae: widths of an autoencoder that starts from nothing. Those of the luminance encoder are
             always the autoencoder's.
         artifact_weight: factor of the artifact-weighted reconstruction.
@@ -143,6 +156,7 @@ class CompressionConfig:
     start: str = ""
     train: Literal["all", "published", "decoder"] = "all"
     latent_noise: float = 0.0
+    latent_blur: float = 0.0
     vae: VAEConfig = field(default_factory=VAEConfig)
     artifact_weight: float = 1.0
     artifact_window: int = 7
@@ -160,6 +174,7 @@ class CompressionConfig:
             raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
         weights = ("artifact_weight", "plain_weight", "perceptual_weight", "adversarial_weight")
         _check(self, ("latent_noise", *weights, "kl_weight", "artifact_power"), 0)
+        _check(self, ("latent_blur",), 0, 1)
         if self.artifact_window < 3 or self.artifact_window % 2 == 0:
             raise ConfigError(
                 f"artifact_window: expected an odd number, not {self.artifact_window}"

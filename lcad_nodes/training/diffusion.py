@@ -288,15 +288,17 @@ class Pool:
             (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
             + self.accelerator.process_index
         )
-        size = len(window[0].latents)
-        chosen = torch.randint(len(window) * size, (self.config.fit.batch,), generator=generator)
-        places = [(int(n) // size, int(n) % size) for n in chosen]
+        first = window[int(torch.randint(len(window), (), generator=generator))].latents.shape
+        alike = [scenes for scenes in window if scenes.latents.shape == first]
+        size = len(alike[0].latents)
+        chosen = torch.randint(len(alike) * size, (self.config.fit.batch,), generator=generator)
+        places = [(alike[int(n) // size], int(n) % size) for n in chosen]
         return EncodedBatch(
-            torch.stack([window[a].latents[b] for a, b in places]),
-            torch.stack([window[a].luminance[b] for a, b in places]),
-            torch.stack([window[a].tokens[b] for a, b in places]),
+            torch.stack([scenes.latents[n] for scenes, n in places]),
+            torch.stack([scenes.luminance[n] for scenes, n in places]),
+            torch.stack([scenes.tokens[n] for scenes, n in places]),
             draw_numbers(step, self.config.fit.batch, self.accelerator),
-            [window[a].instances[b] for a, b in places],
+            [scenes.instances[n] for scenes, n in places],
         )
 
 

@@ -12,15 +12,15 @@ from lcad_nodes.evaluation.recolor import Painter
 
 def test_surfaces_vary_and_are_drawn_from_the_seed() -> None:
     painter = Painter()
-    drawn = [surface(48, painter, np.random.default_rng(seed)) for seed in range(20)]
-    again = [surface(48, painter, np.random.default_rng(seed)) for seed in range(20)]
+    drawn = [surface((64, 48), painter, np.random.default_rng(seed)) for seed in range(20)]
+    again = [surface((64, 48), painter, np.random.default_rng(seed)) for seed in range(20)]
     assert [image.tobytes() for image in drawn] == [image.tobytes() for image in again]
     assert len({image.tobytes() for image in drawn}) == 20
-    assert {image.size for image in drawn} == {(48, 48)}
+    assert {image.size for image in drawn} == {(64, 48)}
 
 
 def test_a_plain_surface_has_its_color() -> None:
-    image = np.asarray(plain(32, np.array([50.0, 60.0, 40.0]), np.random.default_rng(0)))
+    image = np.asarray(plain((32, 32), np.array([50.0, 60.0, 40.0]), np.random.default_rng(0)))
     red, green, blue = image.reshape(-1, 3).mean(axis=0)
     assert red > 2 * max(green, blue)
 
@@ -34,9 +34,10 @@ def test_photographs_of_the_two_splits_are_different_ones(photos: Path) -> None:
 
 def test_a_crop_comes_from_the_photograph(photos: Path) -> None:
     photo = read_photos([photos], "train")[0]
-    square = np.asarray(crop(photo, 64, np.random.default_rng(0)), dtype=float)
-    assert square.shape == (64, 64, 3)
-    assert np.abs(square.mean((0, 1)) - np.asarray(photo).mean((0, 1))).max() < 60
+    for size in ((64, 64), (96, 64), (32, 64)):
+        part = np.asarray(crop(photo, size, np.random.default_rng(0)), dtype=float)
+        assert part.shape == (size[1], size[0], 3)
+        assert np.abs(part.mean((0, 1)) - np.asarray(photo).mean((0, 1))).max() < 60
 
 
 def test_missing_photographs_are_named(tmp_path: Path, photos: Path) -> None:

@@ -33,15 +33,15 @@ def _part(kind: type[T], name: str) -> T:
 
 
 def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends() -> None:
-    first, decoder, larger_decoder, smooth_decoder = (
+    first, decoder, *later_decoders = (
         _part(CompressionConfig, name)
-        for name in ("compression", "decoder", "decoder-large", "decoder-smooth")
+        for name in ("compression", "decoder", "decoder-large", "decoder-smooth", "decoder-sharp")
     )
     of_small_scenes, of_large_scenes = (
         [_part(DiffusionConfig, name) for name in names]
         for names in (
             ("words", "scenes", "diffusion"),
-            ("places", "large", "binding", "nouns", "kinds"),
+            ("places", "large", "binding", "nouns", "kinds", "offset", "offset-large", "shapes"),
         )
     )
     words, places = of_small_scenes[0], of_large_scenes[0]
@@ -51,8 +51,9 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
     assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
     for before, after in (*pairwise(of_small_scenes), *pairwise(of_large_scenes)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
-    assert smooth_decoder.start == f"{larger_decoder.fit.directory}/compression.safetensors"
-    for after in (places, larger_decoder):
+    for before, after in pairwise(later_decoders):
+        assert after.start == f"{before.fit.directory}/compression.safetensors"
+    for after in (places, later_decoders[0]):
         assert after.start == f"{masks.fit.directory}/average.safetensors"
     assert words.unet.gray_channels == first.vae.widths[-1]
     assert words.unet.context == words.text.width
@@ -99,6 +100,7 @@ PUBLISHED = {
         "adversarial_start": 50_000,
         "kl_weight": 1e-6,
         "latent_noise": 0.0,
+        "latent_blur": 0.0,
         "vae": VAEConfig((128, 256, 512, 512), 2),
     },
     DiffusionConfig: {
@@ -147,11 +149,15 @@ DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
         ('[data]\nstamps = "a"\nphotos = "b"\n', "photos: expected a list of str"),
         ('[data]\nfolder = "a"\nsize = 60\n', "size: expected a multiple of 8, not 60"),
         ('[data]\nfolder = "a"\nflipped = 2\n', "flipped: expected from 0 to 1, not 2"),
-        ('[data]\nfolder = "a"\ndropped = 0.9\n', "more than 1 together"),
+        ('[data]\nfolder = "a"\ndropped = 0.9\n', "dropped and shortened are more than 1"),
+        ('[data]\nstamps = "a"\nsimple = 0.6\nnatural = 0.6\n', "simple and natural are more"),
+        ('[data]\nstamps = "a"\naspects = [1.0, 9.0]\n', "aspects: .* from 0.25 to 4, not .*9.0"),
+        ('[data]\nstamps = "a"\naspects = []\n', "aspects: expected some"),
         ('[fit]\ndirectory = "a"\nsteps = 1\nlog = "b"\n', "log: expected csv or tensorboard"),
         ('[fit]\ndirectory = "a"\nsteps = 1\nbatch = 0\n', "batch: expected from 1 on, not 0"),
         (DATA_AND_FIT + 'train = "published"\n', "needs a start"),
         (DATA_AND_FIT + "artifact_window = 4\n", "artifact_window: expected an odd number"),
+        (DATA_AND_FIT + "latent_blur = 2\n", "latent_blur: expected from 0 to 1, not 2"),
         (DATA_AND_FIT + "kl_weight = -1\n", "kl_weight: expected from 0 on, not -1"),
         (DATA_AND_FIT + "vae = {widths = [96, 100]}\n", "vae: widths: expected a multiple of 32"),
         (DATA_AND_FIT + "vae = {widths = []}\n", "vae: widths: expected one for each level"),

@@ -105,12 +105,13 @@ def test_a_unet_for_another_luminance_encoder_is_refused(
 
 @pytest.mark.slow
 def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig) -> None:
-    fit = replace(from_nothing.fit, steps=4, accumulate=2, sample_every=4)
-    whole = train(replace(from_nothing, fit=fit))
+    config = replace(from_nothing, data=replace(from_nothing.data, aspects=(1.0, 1.5)))
+    fit = replace(config.fit, steps=4, accumulate=2, sample_every=4)
+    whole = train(replace(config, fit=fit))
     other = replace(fit, directory=fit.directory + "-2")
-    train(replace(from_nothing, fit=replace(other, steps=1)))
+    train(replace(config, fit=replace(other, steps=1)))
     torch.manual_seed(1)  # whatever the process has drawn meanwhile
-    resumed = train(replace(from_nothing, fit=other))
+    resumed = train(replace(config, fit=other))
     a, b, start = load_file(whole), load_file(resumed), load_file(from_nothing.start)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert all(torch.equal(a[name], start[name]) for name in start)

@@ -91,7 +91,7 @@ def _loader(
         source = Shards(config.shards, augment, config.seed, batch, reader, first)
         order = {"batch_size": batch}
     else:
-        source = _numbered(config)
+        source = _numbered(config, batch)
         order = {"batch_sampler": numbers()}
     return DataLoader(
         source,
@@ -103,9 +103,9 @@ def _loader(
     )
 
 
-def _numbered(config: DataConfig) -> Dataset[Sample]:
+def _numbered(config: DataConfig, batch: int) -> Dataset[Sample]:
     if not config.folder:
-        return Scenes(config)
+        return Scenes(config, batch)
     captions = Path(config.captions) if config.captions else None
     return PhotoFolder(Path(config.folder), captions, _augment(config), config.seed)
 

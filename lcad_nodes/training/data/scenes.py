@@ -1,5 +1,6 @@
 """Made-up scenes as training samples."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -16,20 +17,25 @@ GOLDEN_RATIO = 0.6180339887498949
 class Scenes(Dataset[Sample]):
     """Scene number n, the same in every run; described at every level by itself."""
 
-    def __init__(self, config: DataConfig) -> None:
-        """Read the cut-outs and photographs."""
+    def __init__(self, config: DataConfig, batch: int) -> None:
+        """Read the cut-outs and photographs; the scenes of a batch have one shape."""
         photos = [Path(photo) for photo in config.photos]
         self.builder = SceneBuilder(Path(config.stamps), photos, config.size, "train")
-        self.config = config
+        self.config, self.batch = config, batch
 
     def __getitem__(self, number: int) -> Sample:
         """Build a scene."""
         seed = self.config.seed * 1_000_000_007 + number
-        if number * GOLDEN_RATIO % 1 < self.config.simple:
-            description = "full" if number % 8 else "none"
-            scene = self.builder.build(seed, objects=1, description=description)
+        aspects, sort = self.config.aspects, number * GOLDEN_RATIO % 1
+        build = partial(
+            self.builder.build, seed, aspect=aspects[number // self.batch % len(aspects)]
+        )
+        if sort < self.config.simple:
+            scene = build(objects=1, description="full" if number % 8 else "none")
+        elif sort < self.config.simple + self.config.natural:
+            scene = build(objects=0, description="none")
         else:
-            scene = self.builder.build(seed)
+            scene = build()
         named = [(thing.phrase, thing.mask) for thing in scene.objects if thing.phrase]
         if scene.background:
             covered = torch.stack([thing.mask for thing in scene.objects]).amax(dim=0)

@@ -1,0 +1,21 @@
+"""Scenes as training samples."""
+
+from pathlib import Path
+
+from lcad_nodes.training.config import DataConfig
+from lcad_nodes.training.data.scenes import Scenes
+
+
+def test_the_scenes_of_a_batch_have_one_shape_and_batches_take_turns(stamps: Path) -> None:
+    scenes = Scenes(DataConfig(str(stamps), size=32, aspects=(1.0, 1.5, 0.5)), batch=2)
+    shapes = [scenes[number].image.shape[1:] for number in range(8)]
+    assert shapes == [s for s in ((32, 32), (32, 48), (64, 32), (32, 32)) for _ in range(2)]
+
+
+def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, photos: Path) -> None:
+    config = DataConfig(str(stamps), (str(photos),), simple=0.5, natural=0.5, size=32)
+    scenes = Scenes(config, batch=1)
+    samples = [scenes[number] for number in range(64)]
+    plain = [sample for sample in samples if not sample.objects]
+    assert 32 <= len(plain) <= 40  # half of 64, and of the other half an eighth
+    assert not any(sample.text for sample in plain)
