@@ -13,7 +13,6 @@ from accelerate.utils import set_seed
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d
 
 from ..color.artifact import artifact_map
 from ..color.lab import gray, lightness
@@ -106,17 +105,10 @@ class Compression(nn.Module):
         uniform, noise = draws(numbers, posterior.mean.shape, self.config.data.seed)
         level = self.config.latent_noise / SCALE_FACTOR * uniform[:, None, None, None]
         spread = posterior.std + level.to(posterior.std)
-        code = self._blurred(posterior.mean, numbers) + spread * noise.to(posterior.mean)
+        code = posterior.mean + spread * noise.to(posterior.mean)
         with add_luminance(self.vae.decoder, features), self.last_layer.watched():
             decoded = self.vae.decode(code).sample  # pyright: ignore
         return decoded.float(), posterior.kl().mean() / posterior.mean[0].numel()
-
-    def _blurred(self, latents: Tensor, numbers: Tensor) -> Tensor:
-        """Blend latents with their surroundings, each picture's in a share of its own."""
-        uniform, _ = draws(numbers, latents.shape, self.config.data.seed + 1)
-        share = self.config.latent_blur * uniform.to(latents)[:, None, None, None]
-        around = avg_pool2d(latents, 3, stride=1, padding=1, count_include_pad=False)
-        return latents.lerp(around, share)
 
     def _adversarial(
         self, image: Tensor, decoded: Tensor, reconstruction: Tensor, step: int, figures: Figures

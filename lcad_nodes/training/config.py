@@ -132,9 +132,6 @@ class CompressionConfig:
             the decoder and what luminance adds to it, for a UNet that keeps its latents.
         latent_noise: standard deviation, in scaled latents, of the most noise that is added to
             them: a decoder that knows some is steadier on what samplers leave. 0: as published.
-        latent_blur: most of the share in which latents are blended with the mean of the 3x3 around
-            them: a decoder that knows some keeps colors that spill inside the photo's outlines. 0:
-            as published.
         vae: widths of an autoencoder that starts from nothing. Those of the luminance encoder are
             always the autoencoder's.
         artifact_weight: factor of the artifact-weighted reconstruction.
@@ -156,7 +153,6 @@ class CompressionConfig:
     start: str = ""
     train: Literal["all", "published", "decoder"] = "all"
     latent_noise: float = 0.0
-    latent_blur: float = 0.0
     vae: VAEConfig = field(default_factory=VAEConfig)
     artifact_weight: float = 1.0
     artifact_window: int = 7
@@ -174,7 +170,6 @@ class CompressionConfig:
             raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
         weights = ("artifact_weight", "plain_weight", "perceptual_weight", "adversarial_weight")
         _check(self, ("latent_noise", *weights, "kl_weight", "artifact_power"), 0)
-        _check(self, ("latent_blur",), 0, 1)
         if self.artifact_window < 3 or self.artifact_window % 2 == 0:
             raise ConfigError(
                 f"artifact_window: expected an odd number, not {self.artifact_window}"

@@ -66,7 +66,8 @@ def test_scenes_of_other_shapes_have_their_things_where_the_words_say(
         assert scene.image.shape == (3, *shape)
         assert {thing.mask.shape for thing in scene.objects} == {shape}
         for thing in scene.objects:
-            side = next(s for s in ("left", "right", "top", "bottom") if s in str(thing.phrase).lower())
+            phrase = str(thing.phrase).lower()
+            side = next(s for s in ("left", "right", "top", "bottom") if s in phrase)
             across = side in ("left", "right")
             seen = thing.mask.sum(dim=0 if across else 1)
             middle = (seen * torch.arange(len(seen))).sum() / seen.sum() / len(seen)

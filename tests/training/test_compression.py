@@ -125,14 +125,11 @@ def test_a_decoder_trains_alone_and_leaves_the_unet_what_it_reads(
     assert {name for name in before if ".decoder." in name and "norm" not in name} <= changed
 
 
-@pytest.mark.parametrize("change", [{"latent_noise": 5.0}, {"latent_blur": 1.0}])
-def test_noise_and_blur_of_the_latents_are_something_to_be_taken_off(
-    config: CompressionConfig, change: dict[str, float]
-) -> None:
+def test_noise_on_the_latents_is_something_to_be_taken_off(config: CompressionConfig) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
     stage = Compression(config, NOTHING)
     clean = stage(batch, 0)[1]["psnr"]
-    stage.config = replace(config, **change)
+    stage.config = replace(config, latent_noise=5.0)
     assert stage(batch, 0)[1]["psnr"] < clean - 1
 
 

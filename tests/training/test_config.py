@@ -35,7 +35,7 @@ def _part(kind: type[T], name: str) -> T:
 def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends() -> None:
     first, decoder, *later_decoders = (
         _part(CompressionConfig, name)
-        for name in ("compression", "decoder", "decoder-large", "decoder-smooth", "decoder-sharp")
+        for name in ("compression", "decoder", "decoder-large", "decoder-smooth")
     )
     of_small_scenes, of_large_scenes = (
         [_part(DiffusionConfig, name) for name in names]
@@ -100,7 +100,6 @@ PUBLISHED = {
         "adversarial_start": 50_000,
         "kl_weight": 1e-6,
         "latent_noise": 0.0,
-        "latent_blur": 0.0,
         "vae": VAEConfig((128, 256, 512, 512), 2),
     },
     DiffusionConfig: {
@@ -157,7 +156,6 @@ DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
         ('[fit]\ndirectory = "a"\nsteps = 1\nbatch = 0\n', "batch: expected from 1 on, not 0"),
         (DATA_AND_FIT + 'train = "published"\n', "needs a start"),
         (DATA_AND_FIT + "artifact_window = 4\n", "artifact_window: expected an odd number"),
-        (DATA_AND_FIT + "latent_blur = 2\n", "latent_blur: expected from 0 to 1, not 2"),
         (DATA_AND_FIT + "kl_weight = -1\n", "kl_weight: expected from 0 on, not -1"),
         (DATA_AND_FIT + "vae = {widths = [96, 100]}\n", "vae: widths: expected a multiple of 32"),
         (DATA_AND_FIT + "vae = {widths = []}\n", "vae: widths: expected one for each level"),
