@@ -188,6 +188,8 @@ class DiffusionConfig:
         train: `published`: the first convolution's new channels and the output blocks alone;
             `all`: UNet and text encoder.
         unet: widths of a UNet that starts from nothing.
+        attention: whether a level of the UNet has attention, where that of `start` shall get more;
+            new layers change nothing at first. Empty: as it is.
         text: widths of a text encoder that starts from nothing.
         wordnet: folder with WordNet's index.noun and data.noun, to place the embeddings of nouns
             with (see `nouns.place_nouns`); all token embeddings then stay as they are. Empty: they
@@ -221,6 +223,7 @@ class DiffusionConfig:
     tokenizer: str
     train: Literal["all", "published"] = "all"
     unet: UNetConfig = field(default_factory=UNetConfig)
+    attention: tuple[bool, ...] = ()
     text: TextConfig = field(default_factory=TextConfig)
     wordnet: str = ""
     pool: int = 0
@@ -239,6 +242,8 @@ class DiffusionConfig:
         _check(self, ("guidance", "localization_weight", "thing_weight"), 0)
         _check(self, ("noise_offset", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
+        if self.attention and self.train == "published":
+            raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
         if not self.noise_bias > 0:

@@ -38,6 +38,7 @@ from .networks import (
     load_unet,
     load_vae,
     text_from_transformers,
+    with_attention,
 )
 from .noise import draws
 from .nouns import Kinds, place_nouns
@@ -238,6 +239,8 @@ def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionMod
         unet = load_unet(start.unet)
         if unet.conv_in.in_channels == LATENT_CHANNELS:
             extend_first_convolution(unet, gray_channels)
+        if config.attention:
+            unet = with_attention(unet, config.attention)
     else:
         unet = build_unet(config.unet)
         start_with_identity(unet)

@@ -1,7 +1,7 @@
 """The diffusers and transformers networks of a checkpoint, built from their widths."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -217,6 +217,29 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
         new.bias.copy_(old.bias)  # pyright: ignore
     unet.conv_in = new
     unet.register_to_config(in_channels=4 + gray_channels)
+
+
+def with_attention(unet: UNet2DConditionModel, attention: tuple[bool, ...]) -> UNet2DConditionModel:
+    """Give a UNet attention at more levels, without changing what it computes.
+
+    Args:
+        unet: from `load_unet`; its tensors are copied.
+        attention: whether a level of the result has attention.
+
+    Raises:
+        WidthError: if there are not as many as the UNet has levels, or one loses its attention.
+    """
+    tensors = unet.state_dict()
+    before = UNetConfig.from_state_dict(tensors)
+    if any(had and not has for had, has in zip(before.attention, attention, strict=False)):
+        raise WidthError(f"attention: the UNet has {before.attention} and would lose some")
+    network = build_unet(replace(before, attention=attention))
+    added = network.load_state_dict(tensors, strict=False).missing_keys
+    with torch.no_grad():
+        for name in added:
+            if ".proj_out." in name:
+                network.get_parameter(name).zero_()
+    return network
 
 
 def conditioned_input(latent: Tensor, luminance: Tensor) -> Tensor:

@@ -180,6 +180,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("fresh = 0", "fresh: expected from 1 on, not 0"),
         ("noise_bias = 0", "noise_bias: expected more than 0"),
         ("noise_offset = -0.1", "noise_offset: expected from 0 on, not -0.1"),
+        ('attention = [true]\ntrain = "published"', "attention would add layers"),
         ('wordnet = "w"\ntrain = "published"', "wordnet would change a text encoder"),
     ],
 )

@@ -55,6 +55,17 @@ def test_the_host_loads_what_stage_two_writes(from_nothing: DiffusionConfig) -> 
     assert context.shape == (1, 77, 64)
 
 
+@pytest.mark.slow
+def test_the_host_loads_a_unet_that_was_given_more_attention(from_nothing: DiffusionConfig) -> None:
+    other = replace(from_nothing.fit, directory=from_nothing.fit.directory + "-2")
+    start = train(from_nothing)
+    path = train(replace(from_nothing, start=str(start), fit=other, attention=(True, True)))
+    before, after = split(load_file(start)).unet, split(load_file(path)).unet
+    assert {name for name in after if name not in before}
+    assert before.keys() <= after.keys()
+    load_checkpoint(str(path))
+
+
 @pytest.fixture
 def pretrained(golden: Golden) -> CheckpointParts:
     """Stable Diffusion's networks, small, with stage 1's luminance encoder beside them."""

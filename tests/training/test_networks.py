@@ -23,6 +23,7 @@ from lcad_nodes.training.networks import (
     SCALE_FACTOR,
     TextConfig,
     UNetConfig,
+    WidthError,
     build_unet,
     conditioned_input,
     extend_first_convolution,
@@ -30,6 +31,7 @@ from lcad_nodes.training.networks import (
     load_unet,
     load_vae,
     text_from_transformers,
+    with_attention,
 )
 from lcad_nodes.training.start import start_with_identity
 
@@ -115,6 +117,19 @@ def test_the_extended_convolution_starts_without_effect() -> None:
     before = unet.conv_in(latent)
     extend_first_convolution(unet, 32)
     assert torch.allclose(unet.conv_in(conditioned_input(latent, luminance)), before, atol=1e-6)
+
+
+@torch.no_grad()
+def test_attention_is_added_without_effect_and_never_lost() -> None:
+    unet = build_unet(UNetConfig((32, 64), 1, (False, True), 64, 32))
+    inputs = torch.randn(1, 36, 8, 16), torch.tensor([500]), torch.randn(1, 77, 64)
+    more = with_attention(unet, (True, True))
+    assert UNetConfig.from_state_dict(more.state_dict()).attention == (True, True)
+    assert torch.equal(more(*inputs).sample, unet(*inputs).sample)
+    with pytest.raises(WidthError, match="would lose some"):
+        with_attention(more, (False, True))
+    with pytest.raises(WidthError, match="one value for each of the 2 widths, not 3"):
+        with_attention(unet, (True, True, True))
 
 
 @torch.no_grad()
