@@ -95,6 +95,15 @@ ROWS = (
     Row("alike", "binding, 2-3 of one kind, masks and guidance", ratio, (0.95, 1), share=True),
     Row("alike", "the same without guidance", _unguided, None, share=True),
     Row("alike", "what guidance adds, in points", _gain, (0.3, 1), share=True),
+    Row(
+        "masks alone",
+        "binding, not told where they are, masks and guidance",
+        ratio,
+        (0.95, 1),
+        True,
+    ),
+    Row("masks alone", "the same without guidance", _unguided, None, share=True),
+    Row("masks alone", "what guidance adds, in points", _gain, (0.3, 1), share=True),
     Row("outside", "mean ΔE2000 to the truth outside the objects", mean, (0, 6)),
     Row("gray", "the same of the gray photo", mean, None),
     Row("lightness", "SSIM of the decoder's own lightness", mean, (0.97, INF)),
@@ -157,8 +166,12 @@ class Measurement:
         self.samples["unplaced"] += hits(scenes, self._described(scenes, seed))
 
     def alike(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure scenes of objects of one kind, with guidance and without."""
+        """Measure scenes of objects of one kind, their places told, with guidance and without."""
         self.samples["alike"] += self._with_and_without(scenes, seed)
+
+    def masks_alone(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure like `alike` scenes whose descriptions tell no places: masks alone do."""
+        self.samples["masks alone"] += self._with_and_without(scenes, seed)
 
     def photograph(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of one thing under several descriptions."""
@@ -271,6 +284,7 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
         (measurement.several, in_batches(of_several("different", True), BATCH)),
         (measurement.unplaced, in_batches(of_several("different", False), BATCH)),
         (measurement.alike, in_batches(of_several("same", True), BATCH)),
+        (measurement.masks_alone, in_batches(of_several("same", False), BATCH)),
         (measurement.undescribed, in_batches(natural, BATCH)),
         (measurement.autoencoder, in_batches(mixed, BATCH)),
         (measurement.photograph, describe_photos(photos, "held_out", SIDE, [1])),
