@@ -11,8 +11,12 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .comfyui import use_comfyui
+
+if TYPE_CHECKING:  # it needs ComfyUI, which `use_comfyui` finds
+    from .colorizer import Colorizer
 
 WEIGHTS = Path(__file__).parents[1] / "weights" / "lcad-mini.safetensors"
 STAMPS = Path("/usr/share/tuxpaint/stamps")
@@ -56,7 +60,7 @@ def _compare(options: argparse.Namespace) -> str:
     return compare(*files, load_backbones(options.clip)).write(options.out)
 
 
-def _colorizer(options: argparse.Namespace, checkpoint: Path):  # noqa: ANN202 (imported below)
+def _colorizer(options: argparse.Namespace, checkpoint: Path) -> "Colorizer":
     from .colorizer import Colorizer, Settings
 
     settings = Settings(options.resolution, options.steps, options.cfg)

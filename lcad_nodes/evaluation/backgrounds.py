@@ -1,6 +1,7 @@
 """What objects are put on: made-up surfaces, and photographs."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .cutouts import Split, split_of
+from .files import BROKEN
 from .recolor import Painter, to_rgb
 
 PHOTO_SIDE = 384
@@ -19,6 +21,8 @@ Size = tuple[int, int]
 """Width and height in pixels."""
 Field = NDArray[np.uint8]
 _BICUBIC = Image.Resampling.BICUBIC
+
+logger = logging.getLogger(__name__)
 
 
 class PhotosError(ValueError):
@@ -33,12 +37,13 @@ def read_photos(paths: Sequence[Path], split: Split) -> tuple[Image.Image, ...]:
         split: a fifth of the photographs, by a hash of their file names, is held out.
 
     Raises:
-        PhotosError: a path does not exist, or none of the photographs is of this split.
+        PhotosError: a path does not exist, or none of the photographs that can be read is of this
+            split.
     """
-    files = photo_files(paths, split)
-    if paths and not files:
+    photos = tuple(photo for _, photo in readable(photo_files(paths, split)))
+    if paths and not photos:
         raise PhotosError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
-    return tuple(read_photo(file) for file in files)
+    return photos
 
 
 def photo_files(paths: Sequence[Path], split: Split) -> list[Path]:
@@ -56,6 +61,19 @@ def photo_files(paths: Sequence[Path], split: Split) -> list[Path]:
         for file in (path.rglob("*") if path.is_dir() else [path])
         if file.suffix.lower() in PHOTO_TYPES and split_of(Path(file.name)) == split
     )
+
+
+def readable(files: Iterable[Path]) -> Iterator[tuple[Path, Image.Image]]:
+    """The photographs of files; those that cannot be read are skipped, named and counted."""
+    skipped = 0
+    for file in files:
+        try:
+            photo = _read(file)
+        except (*BROKEN, Image.DecompressionBombError) as error:
+            skipped += 1
+            logger.warning("skipped %s (%s); %d so far", file, error, skipped)
+        else:
+            yield file, photo
 
 
 def crop(photo: Image.Image, size: Size, rng: np.random.Generator) -> Image.Image:
@@ -163,7 +181,7 @@ def _enlarge(colors: NDArray[np.uint8], size: Size) -> Image.Image:
     return Image.fromarray(colors).resize(size, _BICUBIC)
 
 
-def read_photo(path: Path) -> Image.Image:
+def _read(path: Path) -> Image.Image:
     """A photograph, RGB, its shorter side at most 384 pixels."""
     with Image.open(path) as opened:
         opened.draft("RGB", (PHOTO_SIDE * 2, PHOTO_SIDE * 2))  # a JPEG is decoded small

@@ -125,7 +125,8 @@ class Measurement:
     """Measures a model, batch by batch; batches of one seed start from the same noise.
 
     Attributes:
-        samples: for every key of `ROWS`, what was measured so far.
+        samples: for every key of `ROWS`, what was measured so far: one sample a scene, or a
+            photograph with all of its descriptions.
         tiles: rows of the sheet of scenes: the first of each kind.
         photographs: rows of the sheet of held-out photographs: all of them.
     """
@@ -149,10 +150,8 @@ class Measurement:
         self.samples["distinct"] += told_apart(scenes, pictures, changed)
         own, photos = self._colorizer.own_lightness(latents, luminance)
         self.samples["lightness"] += column(ssim(own, photos, 100.0))
-        if seed == 0:
-            again = self._colorizer.sample(luminance, texts, seed)
-            same = zip(latents, again, strict=True)
-            self.samples["repeated"] += [(float(torch.equal(*pair)), 1.0) for pair in same]
+        again = zip(latents, self._colorizer.sample(luminance, texts, seed), strict=True)
+        self.samples["repeated"] += [(float(torch.equal(*pair)), 1.0) for pair in again]
         self._show(scenes, (texts, pictures), (others, changed), seed=seed)
 
     def several(self, scenes: Sequence[Scene], seed: int) -> None:
@@ -175,15 +174,15 @@ class Measurement:
 
     def photograph(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of one thing under several descriptions."""
-        self.samples["photograph"] += self._with_and_without(scenes, seed, self.photographs)
+        self.samples["photograph"] += self._of_one(scenes, seed, self.photographs)
 
     def held_out(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of several things under several descriptions."""
-        self.samples["held out"] += self._with_and_without(scenes, seed, self.photographs)
+        self.samples["held out"] += self._of_one(scenes, seed, self.photographs)
 
     def trained_on(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure like `held_out` a photograph that training scenes were made of."""
-        self.samples["trained on"] += self._with_and_without(scenes, seed)
+        self.samples["trained on"] += self._of_one(scenes, seed)
 
     def undescribed(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure photographs of which nothing is said."""
@@ -223,6 +222,13 @@ class Measurement:
         """Compare what is outside the objects with the truth, and the gray photo with it too."""
         self.samples["outside"] += outside(scenes, pictures)
         self.samples["gray"] += outside(scenes, gray(lightness(stack(scenes)[0])))
+
+    def _of_one(
+        self, scenes: Sequence[Scene], seed: int, photographs: list[list[Tile]] | None = None
+    ) -> Samples:
+        """One sample of all colorings of a photograph: they are not independent of each other."""
+        samples = self._with_and_without(scenes, seed, photographs)
+        return [tuple(map(sum, zip(*samples, strict=True)))]
 
     def _with_and_without(
         self, scenes: Sequence[Scene], seed: int, photographs: list[list[Tile]] | None = None

@@ -17,7 +17,7 @@ from kornia.filters import guided_blur
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .backgrounds import photo_files, read_photo
+from .backgrounds import photo_files, readable
 from .cutouts import Split, lab_of, takes_color
 
 LIST = Path(__file__).with_name("segments.json")
@@ -78,11 +78,8 @@ def read_segmented(paths: Sequence[Path], split: Split) -> tuple[SegmentedPhoto,
         split: as `backgrounds.read_photos`.
     """
     outlines = json.loads(LIST.read_text(encoding="utf-8"))
-    return tuple(
-        _segment(read_photo(file), outlines[file.stem])
-        for file in photo_files(paths, split)
-        if file.stem in outlines
-    )
+    files = [file for file in photo_files(paths, split) if file.stem in outlines]
+    return tuple(_segment(photo, outlines[file.stem]) for file, photo in readable(files))
 
 
 def _segment(photo: Image.Image, things: Sequence[dict]) -> SegmentedPhoto:

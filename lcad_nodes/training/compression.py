@@ -214,6 +214,11 @@ def train(config: CompressionConfig) -> Path:
 
     The latents of an autoencoder from nothing are standardized at the end; one that came with a
     UNet keeps those that the UNet knows.
+
+    Raises:
+        LayoutError: if the start has no autoencoder.
+        ConfigError: if LPIPS's backbone is none.
+        TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)
     start = read_checkpoint(Path(config.start)) if config.start else NOTHING

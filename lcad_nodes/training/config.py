@@ -17,6 +17,12 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
+OF_SCENES = ("photos", "simple", "natural", "aspects")
+"""Keys that only made-up scenes know."""
+OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
+"""Keys that only photos know; scenes bring their own levels of description."""
+
+
 @dataclass(frozen=True)
 class DataConfig:
     """Where pictures come from: one of `stamps`, `folder` and `shards`.
@@ -65,6 +71,10 @@ class DataConfig:
             raise ConfigError("give one of stamps, folder and shards")
         if self.captions and not self.folder:
             raise ConfigError("captions belong to a folder of photos")
+        others, source = (OF_PHOTOS, "stamps") if self.stamps else (OF_SCENES, "folder or shards")
+        for key in (f for f in fields(self) if f.name in others):
+            if getattr(self, key.name) != key.default:
+                raise ConfigError(f"{key.name} has no effect with {source}: leave it out")
         if self.size < 8 or self.size % 8:
             raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
         shares = ("simple", "natural", "smallest_crop", "flipped", "dropped", "shortened")

@@ -44,7 +44,7 @@ from .noise import draws
 from .nouns import Kinds, place_nouns
 from .sampling import SCHEDULE, sample
 from .sheet import Row, first_batch
-from .start import start_with_identity
+from .start import passes_latents, start_with_identity
 
 LATENT_CHANNELS = 4
 
@@ -243,7 +243,8 @@ def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionMod
             unet = with_attention(unet, config.attention)
     else:
         unet = build_unet(config.unet)
-        start_with_identity(unet)
+        if passes_latents(config.unet.widths):
+            start_with_identity(unet)
     if unet.conv_in.in_channels != LATENT_CHANNELS + gray_channels:
         raise LayoutError(
             f"the UNet reads {unet.conv_in.in_channels - LATENT_CHANNELS} channels of luminance, "
@@ -306,7 +307,13 @@ class Pool:
 
 
 def train(config: DiffusionConfig) -> Path:
-    """Train stage 2 and return the path of the complete checkpoint."""
+    """Train stage 2 and return the path of the complete checkpoint.
+
+    Raises:
+        LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
+        ConfigError: if there is nothing to freeze that is to be frozen.
+        TrainingError: if the loss is no longer a number.
+    """
     set_seed(config.data.seed)
     start = read_checkpoint(Path(config.start))
     if not start.vae or not start.encoder:

@@ -80,6 +80,15 @@ def start_with_block_means(vae: AutoencoderKL, encoder: LuminanceEncoder) -> Non
     before.bias[half:] = LOG_VARIANCE
 
 
+def passes_latents(widths: Sequence[int]) -> bool:
+    """Whether a UNet of these widths can start by predicting that all is noise.
+
+    The first must be at least 64, so that a normalization group holds a channel and its negative.
+    Others start at random, which takes longer.
+    """
+    return widths[0] >= 2 * GROUPS
+
+
 @torch.no_grad()
 def start_with_identity(unet: UNet2DConditionModel) -> None:
     """Let a fresh UNet predict that the whole latent is noise, which it nearly is at first.
@@ -89,7 +98,7 @@ def start_with_identity(unet: UNet2DConditionModel) -> None:
     silu(x) - silu(-x) is x.
 
     Args:
-        unet: from `build_unet`.
+        unet: from `build_unet`, of widths that `passes_latents`.
     """
     network = cast(Any, unet)
     last = network.up_blocks[-1].resnets[-1]

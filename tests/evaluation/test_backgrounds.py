@@ -32,6 +32,19 @@ def test_photographs_of_the_two_splits_are_different_ones(photos: Path) -> None:
     assert min(train[0].size) <= 384
 
 
+def test_photographs_that_cannot_be_read_are_skipped_and_named(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole = next(path for path in sorted(photos.iterdir()) if split_of(Path(path.name)) == "train")
+    cut = tmp_path / whole.name
+    cut.write_bytes(whole.read_bytes()[:200])
+    assert len(read_photos([cut, photos], "train")) == len(read_photos([photos], "train"))
+    assert f"skipped {cut}" in caplog.text
+    assert "1 so far" in caplog.text
+    with pytest.raises(PhotosError, match="No train photograph"):
+        read_photos([cut], "train")
+
+
 def test_a_crop_comes_from_the_photograph(photos: Path) -> None:
     photo = read_photos([photos], "train")[0]
     for size in ((64, 64), (96, 64), (32, 64)):

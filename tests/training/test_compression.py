@@ -8,6 +8,7 @@ import torch
 from accelerate import Accelerator
 from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file
+from torchvision.models import vgg16
 
 from lcad_nodes.evaluation.scenes import SceneBuilder
 from lcad_nodes.model.checkpoint import CheckpointParts, StateDict, join, split
@@ -131,6 +132,34 @@ def test_noise_on_the_latents_is_something_to_be_taken_off(config: CompressionCo
     clean = stage(batch, 0)[1]["psnr"]
     stage.config = replace(config, latent_noise=5.0)
     assert stage(batch, 0)[1]["psnr"] < clean - 1
+
+
+@pytest.fixture
+def vgg(tmp_path: Path) -> Path:
+    """VGG 16's weights, random."""
+    path = tmp_path / "vgg16.pth"
+    torch.save(vgg16().state_dict(), path)
+    return path
+
+
+@torch.no_grad()
+def test_lpips_and_kl_count_as_much_as_they_are_weighted(
+    config: CompressionConfig, vgg: Path
+) -> None:
+    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    stage = Compression(replace(config, lpips_backbone=str(vgg), kl_weight=0.0), NOTHING)
+
+    def loss(**weights: float) -> tuple[float, dict[str, float]]:
+        stage.config = replace(stage.config, perceptual_weight=0.0, **weights)
+        total, figures = stage(batch, 0)
+        return total.item(), {name: value.item() for name, value in figures.items()}
+
+    plain, figures = loss()
+    assert figures["lpips"] > 0
+    assert figures["kl"] > 0
+    stage.config = replace(stage.config, perceptual_weight=2.0)
+    assert stage(batch, 0)[0].item() == pytest.approx(plain + 2 * figures["lpips"], rel=1e-5)
+    assert loss(kl_weight=3.0)[0] == pytest.approx(plain + 3 * figures["kl"], rel=1e-5)
 
 
 def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -> None:

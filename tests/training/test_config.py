@@ -146,6 +146,8 @@ DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
         ('[data]\nstamps = "a"\nfolder = "b"\n', "data: give one of"),
         ('[data]\nstamps = "a"\ncaptions = "b"\n', "captions belong to a folder"),
         ('[data]\nstamps = "a"\nphotos = "b"\n', "photos: expected a list of str"),
+        ('[data]\nfolder = "a"\nsimple = 0.5\n', "simple has no effect with folder or shards"),
+        ('[data]\nstamps = "a"\ndropped = 0.3\n', "dropped has no effect with stamps"),
         ('[data]\nfolder = "a"\nsize = 60\n', "size: expected a multiple of 8, not 60"),
         ('[data]\nfolder = "a"\nflipped = 2\n', "flipped: expected from 0 to 1, not 2"),
         ('[data]\nfolder = "a"\ndropped = 0.9\n', "dropped and shortened are more than 1"),

@@ -1,11 +1,13 @@
 """Stage 2: it learns, goes on exactly where it stopped, and the host loads what it writes."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from conftest import COMFYUI
 from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file, save_file
@@ -15,7 +17,7 @@ from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, spli
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.guidance import Instances
-from lcad_nodes.training.networks import TextConfig, UNetConfig, load_text_encoder
+from lcad_nodes.training.networks import TextConfig, UNetConfig, build_unet, load_text_encoder
 from lcad_nodes.training.nouns import NORM
 
 
@@ -99,6 +101,17 @@ def test_published_training_changes_new_channels_and_output_blocks_alone(
     assert changed == output_blocks
 
 
+def test_a_unet_too_narrow_to_pass_the_latent_starts_at_random(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    assert from_nothing.unet.widths[0] == 32
+    torch.manual_seed(0)
+    started = Diffusion(from_nothing, replace(pretrained, unet={})).unet.state_dict()
+    torch.manual_seed(0)
+    expected = build_unet(from_nothing.unet).state_dict()
+    assert all(torch.equal(started[name], expected[name]) for name in expected)
+
+
 def test_nothing_can_be_frozen_that_is_not_there(
     config: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
@@ -127,6 +140,31 @@ def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert all(torch.equal(a[name], start[name]) for name in start)
     assert Path(other.directory, "diffusion-samples", "0000004.png").exists()
+
+
+@pytest.fixture
+def _free_precision() -> Iterator[None]:
+    """Let a test choose the precision, which accelerate keeps for a process."""
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_free_precision")
+def test_mixed_precision_learns_nearly_the_same_and_saves_all_of_it(
+    from_nothing: DiffusionConfig,
+) -> None:
+    mixed = replace(
+        from_nothing.fit, directory=from_nothing.fit.directory + "-2", mixed_precision="bf16"
+    )
+    exact = load_file(train(from_nothing))
+    AcceleratorState._reset_state()
+    rounded = load_file(train(replace(from_nothing, fit=mixed)))
+    learned = [name for name in exact if "diffusion_model" in name]
+    assert all(rounded[name].dtype == torch.float32 for name in learned)
+    assert all(torch.allclose(exact[n], rounded[n], atol=0.01) for n in learned)
+    assert not all(torch.equal(exact[name], rounded[name]) for name in learned)
 
 
 @torch.no_grad()

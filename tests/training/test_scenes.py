@@ -1,7 +1,9 @@
 """Scenes as training samples."""
 
+import shutil
 from pathlib import Path
 
+from lcad_nodes.evaluation.cutouts import read_cutouts
 from lcad_nodes.training.config import DataConfig
 from lcad_nodes.training.data.scenes import Scenes
 
@@ -19,3 +21,17 @@ def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, pho
     plain = [sample for sample in samples if not sample.objects]
     assert 32 <= len(plain) <= 40  # half of 64, and of the other half an eighth
     assert not any(sample.text for sample in plain)
+
+
+def test_what_is_held_out_is_in_no_sample(stamps: Path, tmp_path: Path) -> None:
+    for path in sorted(stamps.glob("*.png"))[::4]:  # one of each name
+        shutil.copy(path, tmp_path)
+        shutil.copy(path.with_suffix(".txt"), tmp_path)
+    train, held_out = (
+        {cutout.name for cutout in read_cutouts(tmp_path, split)} for split in ("train", "held_out")
+    )
+    builder = Scenes(DataConfig(str(tmp_path), size=32), batch=1).builder
+    shown = {thing.name for seed in range(100) for thing in builder.build(seed).objects}
+    assert held_out
+    assert shown
+    assert shown <= train
