@@ -1,6 +1,7 @@
 """The bars, measured through the real host on a small network of random numbers."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lcad_nodes.evaluation import mini
+from lcad_nodes.evaluation import ablations, mini
+from lcad_nodes.evaluation.__main__ import main
 from lcad_nodes.evaluation.ablations import (
     CHANGE,
     COLUMNS,
@@ -129,6 +131,35 @@ def test_every_row_is_measured_and_written(
 def test_a_bar_is_met_or_not(row: Row, value: float, cells: tuple[str, str, str]) -> None:
     _, shown, _, _, bar, met = row.cells(Estimate(value, value, value, 200))
     assert (shown, bar, met) == cells
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["mini", "ablations"])
+def test_one_command_measures_held_out_scenes_and_prints_what_it_writes(
+    command: str,
+    small_checkpoint: Path,
+    stamps: Path,
+    photos: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    splits = []
+    for module in (mini, ablations):
+        build = module.SceneBuilder  # pyright: ignore[reportPrivateImportUsage]
+
+        def remember(*of: Any, build: Any = build) -> Any:
+            splits.append(of[-1])
+            return build(*of)
+
+        monkeypatch.setattr(module, "SceneBuilder", remember)
+    files = {"checkpoint": small_checkpoint, "stamps": stamps, "photos": photos, "out": tmp_path}
+    numbers = {"scenes": 1, "steps": 1, "resolution": 64}
+    main([command, *(f"--{name}={value}" for name, value in (files | numbers).items())])
+    table = (tmp_path / f"{command}.md").read_text(encoding="utf-8")
+    assert capsys.readouterr().out.strip() == table.strip()
+    assert (tmp_path / f"{command}.png").exists()
+    assert splits == ["held_out"]
 
 
 @pytest.mark.slow

@@ -98,7 +98,7 @@ def _same(one: list[list[float]], other: list[list[float]]) -> bool:
 
 
 @pytest.mark.slow
-def test_two_processes_or_two_passes_have_the_loss_curve_of_the_double_batch(
+def test_two_processes_that_stop_and_go_on_or_two_passes_have_the_loss_curve_of_the_double_batch(
     golden: Golden, stamps: Path, tmp_path: Path
 ) -> None:
     start = tmp_path / "first.safetensors"
@@ -108,9 +108,10 @@ def test_two_processes_or_two_passes_have_the_loss_curve_of_the_double_batch(
     text = (DIFFUSION + FIT).format(
         start=start, comfyui=COMFYUI, stamps=stamps, directory=tmp_path / "two"
     )
-    path.write_text(text, encoding="utf-8")
-    run = _two(ROOT, "diffusion", path, "--num_machines", "1", "--main_process_port", "0")
-    assert run.wait(timeout=240) == 0
+    for steps in (2, 4):  # stopped half way, and gone on with
+        path.write_text(text.replace("steps = 4", f"steps = {steps}"), encoding="utf-8")
+        run = _two(ROOT, "diffusion", path, "--num_machines", "1", "--main_process_port", "0")
+        assert run.wait(timeout=240) == 0
     config = load_config(DiffusionConfig, path)
     alone = replace(config.fit, sample_every=0)
     double = replace(alone, directory=str(tmp_path / "one"), batch=4)
