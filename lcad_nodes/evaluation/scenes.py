@@ -248,7 +248,7 @@ class SceneBuilder:
         )
 
     def _sides(self, aspect: float) -> Size:
-        longer = round(self.size * max(aspect, 1 / aspect) / 8) * 8 if aspect != 1 else self.size
+        longer = self.size + round(self.size * (max(aspect, 1 / aspect) - 1) / 8) * 8
         return (longer, self.size) if aspect > 1 else (self.size, longer)
 
     def _arrange(

@@ -35,8 +35,8 @@ class DataConfig:
             learned sooner from these.
         natural: share of scenes that are photographs as they are, without a description.
         aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
-            side then. What is left and right is learned from the borders, so one that only knows
-            squares mixes them up on other photos.
+            side then. What is left and right is learned from the borders, so what only
+            knows squares mixes them up on other photos.
         folder: folder of photos to learn from, searched with its subfolders.
         captions: JSON file of what is said of the photos in `folder`; empty: nothing is.
         shards: webdataset tar files, with braces for many: `photos-{000..099}.tar`.
@@ -249,8 +249,8 @@ class DiffusionConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        _check(self, ("guidance", "localization_weight", "thing_weight"), 0)
-        _check(self, ("noise_offset", "pool"), 0)
+        least_0 = ("guidance", "localization_weight", "thing_weight", "noise_offset", "pool")
+        _check(self, least_0, 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if self.attention and self.train == "published":
             raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")

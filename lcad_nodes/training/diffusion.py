@@ -292,8 +292,8 @@ class Pool:
             (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
             + self.accelerator.process_index
         )
-        first = window[int(torch.randint(len(window), (), generator=generator))].latents.shape
-        alike = [scenes for scenes in window if scenes.latents.shape == first]
+        shape = window[0].latents.shape
+        alike = [scenes for scenes in window if scenes.latents.shape == shape]
         size = len(alike[0].latents)
         chosen = torch.randint(len(alike) * size, (self.config.fit.batch,), generator=generator)
         places = [(alike[int(n) // size], int(n) % size) for n in chosen]
