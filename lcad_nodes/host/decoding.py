@@ -8,6 +8,7 @@ import comfy.sd
 import torch
 from torch import Tensor
 
+from ..color.edges import keep_to_edges
 from ..color.lock import lock_lightness
 from ..color.upsample import carry_colors
 from ..model.decoding import add_luminance, decoder_taps
@@ -43,8 +44,9 @@ def decode(
         luminance: the photos' luminance.
         lightness: `input`: the result's CIE L is the photo's own, colors outside the gamut lose
             chroma. `decoder`: the network's own output, as published.
-        full_resolution: where the photo is larger than the working size, enlarge along the
-            edges of its own lightness; otherwise plainly.
+        full_resolution: colors end at the edges of the photo's own lightness: bled ones are
+            taken back, unless `lightness` is `decoder`, and where the photo is larger than the
+            working size, they are enlarged along its edges; otherwise plainly.
         tile_size: decode in tiles of this many px a side, for small memory; 0: in one piece.
 
     Returns:
@@ -56,7 +58,7 @@ def decode(
     _check_latent(latent, luminance)
     decoder = _decoder(vae)
     _check_encoder(vae, decoder, luminance)
-    progress = Progress(3 * latent.shape[0])
+    progress = Progress(4 * latent.shape[0])
     pictures = []
     for number in range(latent.shape[0]):
         photo = slice(number % luminance.photos, number % luminance.photos + 1)
@@ -65,10 +67,11 @@ def decode(
         decoded = _run(vae, decoder, row, features, tile_size, progress)
         progress.end_stage()
         full = luminance.lightness[photo]
-        if full_resolution and _is_shrunk(luminance.geometry):
-            picture = carry_colors(luminance.geometry.unpad(decoded), full, progress)
-        else:
-            picture = luminance.geometry.restore(decoded)
+        if full_resolution and lightness == "input":
+            small = luminance.geometry.place(full, "bilinear").clamp(0, 100)
+            decoded = keep_to_edges(decoded, small, progress)
+        progress.end_stage()
+        picture = _enlarge(decoded, full, luminance.geometry, full_resolution, progress)
         progress.end_stage()
         if lightness == "input":
             picture = lock_lightness(picture, full, progress)
@@ -109,6 +112,15 @@ def _check_latent(latent: Tensor, luminance: Luminance) -> None:
 
 def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
+
+
+def _enlarge(
+    picture: Tensor, full: Tensor, geometry: Geometry, along_edges: bool, progress: Progress
+) -> Tensor:
+    """Bring a picture of the padded size to that of the photo, whose lightness is `full`."""
+    if along_edges and _is_shrunk(geometry):
+        return carry_colors(geometry.unpad(picture), full, progress)
+    return geometry.restore(picture)
 
 
 def _is_shrunk(geometry: Geometry) -> bool:

@@ -42,9 +42,10 @@ class Decode(io.ComfyNode):
                     "full_resolution",
                     default=True,
                     optional=True,
-                    tooltip="Where the photo is larger than the size that colors were made at: on: "
-                    "colors end at the photo's own edges. off: they are enlarged plainly, faster, "
-                    "and bleed over edges.",
+                    tooltip="On: colors end at the photo's own edges; what the network lets bleed "
+                    "over them is taken back. Off: the network's colors, enlarged plainly: faster, "
+                    "and they bleed over edges. With 'decoder', on only matters where the photo is "
+                    "larger than the size that colors were made at.",
                 ),
                 io.Int.Input(
                     "tile_size",

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lcad_nodes.color.lab import lightness
 from lcad_nodes.host.conditioning import ConditioningError
-from lcad_nodes.host.decoding import DecodingError
+from lcad_nodes.host.decoding import DecodingError, Lightness
 from lcad_nodes.host.instances import MaskError
 from lcad_nodes.host.loading import CheckpointError
 from lcad_nodes.host.origin import Origin, origin_of
@@ -209,15 +209,27 @@ def test_a_long_strip(pack: Pack) -> None:
     assert pack.colorize(strip, resolution=8).shape == strip.shape
 
 
-def test_full_resolution_matters_only_where_the_photo_was_shrunk(pack: Pack) -> None:
+@pytest.mark.parametrize(
+    ("kept_lightness", "resolution", "changes"),
+    [
+        ("input", 32, True),
+        ("input", 0, True),
+        ("input", 128, True),
+        ("decoder", 32, True),
+        ("decoder", 0, False),
+        ("decoder", 128, False),
+    ],
+)
+def test_full_resolution_keeps_colors_to_edges_and_what_is_published_as_it_is(
+    pack: Pack, kept_lightness: Lightness, resolution: int, changes: bool
+) -> None:
     image = photo(64, 128)
-    for resolution, changes in ((0, False), (32, True), (128, False)):
-        luminance = pack.luminance(image, resolution)
-        latent = {"samples": torch.randn(1, 4, *luminance.geometry.latent)}
-        inputs = (pack.vae, latent, luminance, "input")
-        plain, carried = (Decode.execute(*inputs, full, 0).args[0] for full in (False, True))
-        assert plain.shape == carried.shape == image.shape
-        assert torch.equal(plain, carried) != changes
+    luminance = pack.luminance(image, resolution)
+    latent = {"samples": torch.randn(1, 4, *luminance.geometry.latent)}
+    inputs = (pack.vae, latent, luminance, kept_lightness)
+    plain, kept = (Decode.execute(*inputs, full, 0).args[0] for full in (False, True))
+    assert plain.shape == kept.shape == image.shape
+    assert torch.equal(plain, kept) != changes
 
 
 def test_tiles_and_one_piece_through_the_node(pack: Pack) -> None:
