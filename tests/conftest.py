@@ -101,3 +101,13 @@ def server(
     inputs = [base / "photo.png", *PICTURES.iterdir(), *EXAMPLES.iterdir()]
     with start(comfyui, base, small_checkpoint, inputs) as server:
         yield server
+
+
+@pytest.fixture
+def free_precision() -> Iterator[None]:
+    """Let a test of training choose the precision, which accelerate keeps for a process."""
+    from accelerate.state import AcceleratorState  # not where only the host's packages are
+
+    AcceleratorState._reset_state()
+    yield
+    AcceleratorState._reset_state()

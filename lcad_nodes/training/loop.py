@@ -84,6 +84,7 @@ class Fit:
             log_with=trackers(config, name),
             project_config=ProjectConfiguration(logging_dir=config.directory),
         )
+        self._warn_of_slow_precision()
         optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=config.learning_rate)
         self.groups: list[list[torch.nn.Parameter]] = [g["params"] for g in optimizer.param_groups]
         self.trained = [parameter for group in self.groups for parameter in group]
@@ -97,6 +98,15 @@ class Fit:
         self.average = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
         self.progress = Progress()
         self.accelerator.register_for_checkpointing(self.progress, self.average, self.rate)
+
+    def _warn_of_slow_precision(self) -> None:
+        on_cpu = self.accelerator.device.type == "cpu"
+        no_bf16 = on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2"
+        if no_bf16 and self.config.mixed_precision == "bf16":
+            logger.warning(
+                'mixed_precision = "bf16": this CPU has no instructions for it; "no" is many times '
+                "faster here"
+            )
 
     @property
     def state(self) -> Path:

@@ -1,6 +1,5 @@
 """Stage 2: it learns, goes on exactly where it stopped, and the host loads what it writes."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -142,16 +141,8 @@ def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig
     assert Path(other.directory, "diffusion-samples", "0000004.png").exists()
 
 
-@pytest.fixture
-def _free_precision() -> Iterator[None]:
-    """Let a test choose the precision, which accelerate keeps for a process."""
-    AcceleratorState._reset_state()
-    yield
-    AcceleratorState._reset_state()
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("_free_precision")
+@pytest.mark.usefixtures("free_precision")
 def test_mixed_precision_learns_nearly_the_same_and_saves_all_of_it(
     from_nothing: DiffusionConfig,
 ) -> None:

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -239,3 +239,21 @@ def test_whoever_is_killed_while_the_state_is_replaced_loses_nothing(
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     left = {path.name for path in Path(other.directory).iterdir()}
     assert left == {"line.state", "line.safetensors", "line.csv"}
+
+
+@pytest.mark.usefixtures("free_precision")
+@pytest.mark.parametrize(
+    ("capability", "precision", "warned"),
+    [("AVX2", "bf16", True), ("AVX2", "no", False), ("AVX512", "bf16", False)],
+)
+def test_a_cpu_on_which_bf16_is_slow_is_told_of(
+    config: FitConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    capability: str,
+    precision: Literal["no", "bf16"],
+    warned: bool,
+) -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    Fit(Line(), replace(config, mixed_precision=precision), "line", 8)
+    assert ("no instructions" in caplog.text) == warned
