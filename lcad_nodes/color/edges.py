@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from .lab import ImageError, check_image, lab_to_rgb, rgb_to_lab, row_bands
-from .lock import into_gamut
+from .lab import check_image, lab_to_rgb, rgb_to_lab, row_bands
+from .lock import check_lightness, into_gamut
 
 REACH = 8
 """How far colors bleed over edges, in px: a latent pixel of Stable Diffusion."""
@@ -15,7 +15,7 @@ STEPS = 2 * REACH**2
 """Steps of diffusion in which a color spreads by a standard deviation of `REACH`."""
 RATE = 0.25
 """Share of a difference that flows between two neighbors in a step; the most that is stable."""
-STEP = 1.5
+CONTRAST = 1.5
 """Difference of CIE L between neighbors at which the flow between them is down to 1/e."""
 SLOPE = 3.0
 """Slope of CIE L, per px, near which a color counts half."""
@@ -45,9 +45,10 @@ def keep_to_edges(
         B,3,H,W sRGB in [0, 1], its CIE L that of `image`.
 
     Raises:
-        ImageError: a value is not finite, or the shapes do not fit.
+        ImageError: a shape does not fit, a value is not finite or a lightness not in [0, 100].
     """
-    _check(image, lightness)
+    check_image(image, channels=3)
+    check_lightness(lightness, image)
     result = torch.empty_like(image)
     for band in row_bands(image, progress):
         above = min(band.start, MARGIN)
@@ -75,7 +76,7 @@ def _diffuse(colors: Tensor, lightness: Tensor) -> Tensor:
 
 def _conductance(lightness: Tensor, dim: int) -> Tensor:
     """How much flows between each two neighbors; one less along `dim`."""
-    return RATE * torch.exp(-((lightness.diff(dim=dim) / STEP) ** 2))
+    return RATE * torch.exp(-((lightness.diff(dim=dim) / CONTRAST) ** 2))
 
 
 def _trust(lightness: Tensor) -> Tensor:
@@ -86,13 +87,3 @@ def _trust(lightness: Tensor) -> Tensor:
     slope = spatial_gradient(smooth)[:, 0].norm(dim=1, keepdim=True)
     nearby = max_pool2d(slope, 2 * REACH + 1, stride=1, padding=REACH)
     return (1 / (1 + (nearby / SLOPE) ** 2)).clamp(min=LEAST)
-
-
-def _check(image: Tensor, lightness: Tensor) -> None:
-    check_image(image, channels=3)
-    check_image(lightness, channels=1)
-    if image.shape[0] != lightness.shape[0] or image.shape[2:] != lightness.shape[2:]:
-        raise ImageError(
-            f"The image is {tuple(image.shape)} and the lightness {tuple(lightness.shape)}; they "
-            "must have one batch size, height and width."
-        )

@@ -33,7 +33,7 @@ def lock_lightness(
     from kornia.color import lab_to_rgb, rgb_to_lab
 
     check_image(image, channels=3)
-    _check_lightness(lightness, image)
+    check_lightness(lightness, image)
     locked = torch.empty_like(image)
     for band in row_bands(image, progress):
         lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
@@ -82,7 +82,8 @@ def _in_gamut(colors: Tensor) -> Tensor:
     return ((rgb >= 0) & (rgb <= 1)).all(dim=0).view(colors.shape[1:])
 
 
-def _check_lightness(lightness: Tensor, image: Tensor) -> None:
+def check_lightness(lightness: Tensor, image: Tensor) -> None:
+    """Raise `ImageError` unless `lightness` is CIE L in [0, 100] of the size of `image`."""
     check_image(lightness, channels=1)
     if lightness.shape[0] != image.shape[0] or lightness.shape[2:] != image.shape[2:]:
         raise ImageError(
