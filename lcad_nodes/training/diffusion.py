@@ -158,10 +158,11 @@ class Diffusion(nn.Module):
 
     def _place_nouns(self, kinds: Kinds) -> None:
         """Put nouns beside their like, and keep all embeddings where they are from then on."""
-        vocabulary = CLIPTokenizer.from_pretrained(self.config.tokenizer).get_vocab()
+        tokenizer = CLIPTokenizer.from_pretrained(self.config.tokenizer)
         table = cast(nn.Embedding, self.text.get_input_embeddings()).weight.requires_grad_(False)
-        placed = place_nouns(table, vocabulary, kinds, SPOKEN)
-        logger.info("placed the embeddings of %d nouns", placed)
+        vocabulary = tokenizer.get_vocab()
+        placed = place_nouns(table, vocabulary, tokenizer.tokenize, kinds, SPOKEN)
+        logger.info("placed the embeddings of %d nouns and parts of nouns", placed)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return what is trained.

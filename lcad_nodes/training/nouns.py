@@ -7,8 +7,8 @@ animal), what it learns of a fox holds for a dog that it was never shown.
 
 import math
 import zlib
-from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -72,6 +72,10 @@ class Kinds:
             rest.extend(self._above[kind])
         return found
 
+    def nouns(self) -> list[str]:
+        """All nouns of one word that WordNet has, of things or not."""
+        return [lemma for lemma in self._senses if lemma.isalpha()]
+
     def _thing(self, senses: list[str]) -> list[str]:
         """Return the one sense that a word is taken in, or none."""
         tries = [
@@ -81,37 +85,60 @@ class Kinds:
 
 
 def place_nouns(
-    table: Tensor, vocabulary: Mapping[str, int], kinds: Kinds, kept: Collection[str]
+    table: Tensor,
+    vocabulary: Mapping[str, int],
+    tokenize: Callable[[str], list[str]],
+    kinds: Kinds,
+    kept: Collection[str],
 ) -> int:
-    """Put the embeddings of all nouns that are one token where their kinds are.
+    """Put the embeddings of all nouns, and of the tokens that others consist of, by their kinds.
 
     A noun's embedding is the sum of a direction for each of its kinds, as long as the root of the
     kind's information content, -log of the share of nouns that are of it (Resnik 1995): the cosine
-    of two nouns is about the share of information that they have in common.
+    of two nouns is about the share of information that they have in common. A token that is no
+    noun, but a part of some, gets their mean, which is short where they have little in common.
 
     Args:
         table: tokens x width; changed in place.
         vocabulary: CLIP's, from token to row.
+        tokenize: a word into tokens of the vocabulary.
         kinds: of nouns.
         kept: words whose embeddings stay as they are.
 
     Returns:
-        How many nouns were placed.
+        How many embeddings were placed.
     """
-    found: dict[int, set[str]] = {}
-    for token, row in vocabulary.items():
-        word = token.removesuffix(WORD_END)
-        if word != token and len(word) > 1 and word not in kept and (above := kinds.of(word)):
-            found[row] = above
-    common = Counter(kind for above in found.values() for kind in above)
-    directions = {kind: _direction(kind, table.shape[1]) for kind in common}
-    for row, above in found.items():
-        parts = [
-            directions[kind] * math.log(len(found) / common[kind]) ** 0.5 for kind in sorted(above)
-        ]
-        placed = torch.stack(parts).sum(dim=0)
-        table[row] = placed * (NORM / placed.norm())
-    return len(found)
+    fixed = {vocabulary[word + WORD_END] for word in kept if word + WORD_END in vocabulary}
+    whole = {
+        row: above
+        for token, row in vocabulary.items()
+        if len(word := token.removesuffix(WORD_END)) > 1
+        and word != token
+        and row not in fixed
+        and (above := kinds.of(word))
+    }
+    common = Counter(kind for above in whole.values() for kind in above)
+    directions = {
+        kind: _direction(kind, table.shape[1]) * math.log(len(whole) / count) ** 0.5
+        for kind, count in common.items()
+    }
+    shares: dict[int, list[Tensor]] = defaultdict(list)
+    for row, above in whole.items():
+        shares[row].append(_together(above, directions))
+    for noun in kinds.nouns():
+        if above := kinds.of(noun) & directions.keys():
+            parts = {vocabulary[token] for token in tokenize(noun)} - whole.keys() - fixed
+            for row in parts:
+                shares[row].append(_together(above, directions))
+    for row, placed in shares.items():
+        table[row] = torch.stack(placed).mean(dim=0)
+    return len(shares)
+
+
+def _together(above: Collection[str], directions: Mapping[str, Tensor]) -> Tensor:
+    """The embedding of a noun that is of these kinds."""
+    placed = torch.stack([directions[kind] for kind in sorted(above)]).sum(dim=0)
+    return placed * (NORM / placed.norm())
 
 
 def _direction(kind: str, width: int) -> Tensor:
