@@ -8,7 +8,7 @@ animal), what it learns of a fox holds for a dog that it was never shown.
 import math
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Set
 from pathlib import Path
 
 import torch
@@ -121,24 +121,25 @@ def place_nouns(
     directions = {
         kind: _direction(kind, table.shape[1]) * math.log(len(whole) / count) ** 0.5
         for kind, count in common.items()
+        if count < len(whole)  # what all are of tells nothing
     }
     shares: dict[int, list[Tensor]] = defaultdict(list)
     for row, above in whole.items():
-        shares[row].append(_together(above, directions))
+        shares[row].extend(_placed(above, directions))
     for noun in kinds.nouns():
-        if above := kinds.of(noun) & directions.keys():
-            parts = {vocabulary[token] for token in tokenize(noun)} - whole.keys() - fixed
-            for row in parts:
-                shares[row].append(_together(above, directions))
-    for row, placed in shares.items():
-        table[row] = torch.stack(placed).mean(dim=0)
-    return len(shares)
+        for row in {vocabulary[token] for token in tokenize(noun)} - whole.keys() - fixed:
+            shares[row].extend(_placed(kinds.of(noun), directions))
+    placed = {row: torch.stack(vectors).mean(dim=0) for row, vectors in shares.items() if vectors}
+    for row, vector in placed.items():
+        table[row] = vector
+    return len(placed)
 
 
-def _together(above: Collection[str], directions: Mapping[str, Tensor]) -> Tensor:
-    """The embedding of a noun that is of these kinds."""
-    placed = torch.stack([directions[kind] for kind in sorted(above)]).sum(dim=0)
-    return placed * (NORM / placed.norm())
+def _placed(above: Set[str], directions: Mapping[str, Tensor]) -> list[Tensor]:
+    """The embedding of a noun that is of these kinds; none where they tell nothing."""
+    known = sorted(above & directions.keys())
+    together = sum((directions[kind] for kind in known), torch.zeros(()))
+    return [together * (NORM / together.norm())] if known else []
 
 
 def _direction(kind: str, width: int) -> Tensor:

@@ -65,6 +65,13 @@ def test_words_of_no_thing_parts_of_none_and_kept_words_stay_where_they_are(
     assert not moved[[*stay, vocabulary["dog"]]].any()
 
 
+def test_where_all_nouns_are_of_the_same_kinds_none_is_placed(wordnet: Path) -> None:
+    table = torch.rand(2, 64)
+    before = table.clone()
+    assert place_nouns(table, {"dog</w>": 0, "dogs</w>": 1}, lambda _: [], Kinds(wordnet), ()) == 0
+    assert torch.equal(table, before)
+
+
 def test_a_mug_is_a_vessel_rather_than_a_fool_and_a_man_is_no_piece_of_a_game(
     wordnet: Path,
 ) -> None:
