@@ -88,8 +88,8 @@ def terms_at(lightness: Tensor) -> Tensor:
 
 
 def _split(mean_lab: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    """L, as a tensor of one, and a*b* of a color."""
-    lab = torch.as_tensor(mean_lab, dtype=torch.float32).flatten()
+    """L, as a tensor of one, and a*b* of a color, on the CPU as the terms are."""
+    lab = torch.as_tensor(mean_lab, dtype=torch.float32, device="cpu").flatten()
     return lab[:1], lab[1:]
 
 

@@ -37,7 +37,7 @@ def attention_maps(
 
     Raises:
         ConditioningError: if model, instances, positive and luminance do not belong together.
-        ScheduleError: if there is no such step.
+        ScheduleError: if there is no such step; some samplers have fewer than were asked for.
     """
     if step > settings.steps:
         raise ScheduleError(f"step is {step}, but there are {settings.steps} steps")
@@ -54,4 +54,9 @@ def attention_maps(
     sample(
         observed, positive, negative, luminance, settings, last_step, after_step=recorder.end_step
     )
-    return recorder.maps()
+    try:
+        return recorder.maps()
+    except LookupError as error:
+        raise ScheduleError(
+            f"step is {step}, but {settings.sampler_name} makes fewer: use 0 or another sampler"
+        ) from error

@@ -5,6 +5,7 @@ that they are cropped, repeated and batched with it. A wrapper around the UNet's
 to the attention layers.
 """
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -12,10 +13,12 @@ from typing import Any, Literal
 import comfy.model_management as management
 import torch
 from comfy.ldm.modules.attention import SpatialTransformer, optimized_attention
+from comfy.ldm.modules.diffusionmodules.openaimodel import Downsample
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor, cat
 
+from ..model.geometry import LATENT_PIXEL
 from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
 from .conditioning import GEOMETRY_KEY, ConditioningError
 from .instances import INSTANCES_KEY, Instances
@@ -26,6 +29,8 @@ Observe = Callable[[Tensor, tuple[int, int], int], None]
 """Told the logits that a layer attends with (B x heads x positions x tokens) where a prompt has
 instances, the layer's grid and the length of the encoded prompt."""
 KEY = "lcad_guidance"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +172,31 @@ class SamplePreparation:
             )
         for cond, is_guided in zip(conds, guided, strict=True):
             masks = _placed_masks(cond, guider.model_patcher) if is_guided else None
+            if masks is not None:
+                self._name_what_is_lost(masks, guider.model_patcher)
             tokens = cond["cross_attn"].shape[1]
             cond["model_conds"] = {**cond["model_conds"], KEY: InstanceMasks(masks, tokens)}
         return executor(*args, **kwargs)
+
+    def _name_what_is_lost(self, masks: Tensor, model: ModelPatcher) -> None:
+        """Warn of masks that no attention layer sees: their phrases are kept from everywhere."""
+        shrunk = _finest_attention(model.get_model_object("diffusion_model"))
+        grid = [side // shrunk for side in masks.shape[1:]]
+        seen = masks_on_grid(masks, grid).any(dim=1).tolist()
+        for item, is_seen in zip(self.guidance.instances.items, seen, strict=True):
+            if not is_seen:
+                logger.warning(
+                    "the mask of '%s' is too small to be seen at this working size, where a "
+                    "position of attention is %d px wide: make the mask or 'resolution' larger",
+                    item.phrase,
+                    shrunk * LATENT_PIXEL,
+                )
+
+
+def _finest_attention(unet: Any) -> int:
+    """How many latent pixels wide a position of the finest cross-attention is."""
+    first = next(n for name, n in _cross_attention_blocks(unet) if name == "input")
+    return 2 ** sum(isinstance(block[0], Downsample) for block in unet.input_blocks[:first])
 
 
 def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:

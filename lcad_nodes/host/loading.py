@@ -122,7 +122,7 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     model = _build_model(parts.unet, name, disable_dynamic, FittedLatent(vae) if vae else None)
     model.cached_patcher_init = (load_checkpoint, (path,), 0)
     encoder = build_encoder(parts.encoder, name)
-    encoder.set_attachments(TRAINED_AT, _trained_at(path))
+    encoder.set_attachments(TRAINED_AT, trained_at(path))
     origin = Origin.of(parts.encoder, name)
     model.model.origin = origin
     if vae is not None:
@@ -179,7 +179,7 @@ def extra_channels(model: ModelPatcher) -> int:
     return channels
 
 
-def _trained_at(path: str) -> tuple[int, int] | None:
+def trained_at(path: str) -> tuple[int, int] | None:
     """Read off a file's header the sides, in px, that it was trained at, if it says so."""
     if not path.lower().endswith(SAFETENSORS):
         return None

@@ -67,7 +67,8 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
         resolution: the shorter side of the working size in px; 0: the photo's own; -1: what the
             encoder's checkpoint was trained at.
     """
-    lightness, size = lightness_of(image), (image.shape[2], image.shape[3])
+    lightness = lightness_of(image).to(management.intermediate_device())
+    size = (image.shape[2], image.shape[3])
     as_trained = resolution == CHECKPOINTS
     geometry = _as_trained(encoder, size) if as_trained else Geometry.fit(size, resolution)
     read = geometry.place(lightness, "bilinear")

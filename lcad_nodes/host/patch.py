@@ -21,7 +21,8 @@ from ..model.patch import (
 )
 from .conditioning import check_inputs, refuse_mixed_photos
 from .files import check_family, read_tensors
-from .loading import PATCHED_CHANNELS, build_encoder
+from .loading import PATCHED_CHANNELS, RESOLUTION_METADATA, build_encoder, trained_at
+from .luminance import TRAINED_AT
 from .origin import Origin, origin_of
 
 FOLDER = "model_patches"
@@ -55,7 +56,9 @@ def extract_patch(original: str, base: str, filename_prefix: str) -> Path:
     output = folder_paths.get_output_directory()
     folder, name, counter, *_ = folder_paths.get_save_image_path(filename_prefix, output)
     path = Path(folder) / f"{name}_{counter:05}_.safetensors"
-    comfy.utils.save_torch_file(tensors, str(path))
+    sides = trained_at(original)
+    metadata = {RESOLUTION_METADATA: f"{sides[0]}x{sides[1]}"} if sides else None
+    comfy.utils.save_torch_file(tensors, str(path), metadata=metadata)
     return path
 
 
@@ -114,6 +117,7 @@ def apply_patch(
     channels = differences[FIRST_CONVOLUTION].shape[1] - LATENT_CHANNELS
     patched.set_attachments(PATCHED_CHANNELS, channels)
     patcher = build_encoder(encoder, name)
+    patcher.set_attachments(TRAINED_AT, trained_at(path))
     checking = _checking(model.model, channels, origin_of(patcher))
     patched.add_object_patch("extra_conds", checking)
     refuse_mixed_photos(patched)

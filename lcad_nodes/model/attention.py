@@ -65,5 +65,10 @@ class AttentionRecorder:
         Returns:
             B x phrases x height x width: the share of its attention, in [0, 1], that a position
             gives to a phrase's tokens.
+
+        Raises:
+            LookupError: if no step counted.
         """
+        if not self._kept.count:
+            raise LookupError("there was no such step")
         return self._kept.total / self._kept.count

@@ -17,7 +17,14 @@ from ..host.sampling import SamplerSettings
 from .compat import schema
 from .preview import draw_attention
 from .sample import SAMPLER, SCHEDULER, sampling_inputs
-from .types import CATEGORY, InputError, LCADInstances, LCADLuminance, from_image, to_image
+from .types import (
+    CATEGORY,
+    LCADInstances,
+    LCADLuminance,
+    fit_reference,
+    from_image,
+    to_image,
+)
 
 LARGEST = 1024
 """Longer side of the heatmaps, in px."""
@@ -59,13 +66,9 @@ class ArtifactMap(io.ComfyNode):
     @classmethod
     def execute(cls, image: Tensor, reference: Tensor) -> io.NodeOutput:
         """Compute the map, on one scale for the whole batch."""
-        pictures, truth = from_image(image), from_image(reference, "reference")
-        if pictures.shape[2:] != truth.shape[2:] or len(truth) not in (1, len(pictures)):
-            raise InputError(
-                f"reference is {_size(truth)}, but image is {_size(pictures)}: both must have one "
-                "height and width, and reference as many pictures or just one"
-            )
-        found = artifact_map(pictures, truth.expand_as(pictures))
+        pictures = from_image(image)
+        truth = fit_reference(from_image(reference, "reference"), pictures)
+        found = artifact_map(pictures, truth)
         scaled = found / found.amax().clamp(min=1e-12)
         return io.NodeOutput(to_image(heat(scaled)), scaled[:, 0])
 
@@ -140,8 +143,3 @@ class AttentionMaps(io.ComfyNode):
         photos = gray(luminance.thumbnail(LARGEST))
         phrases = [item.phrase for item in instances.items]
         return io.NodeOutput(draw_attention(photos, on_photo, phrases))
-
-
-def _size(pictures: Tensor) -> str:
-    count, _, height, width = pictures.shape
-    return f"{count} of {height} x {width} px"

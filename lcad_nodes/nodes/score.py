@@ -15,7 +15,7 @@ from ..color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
 from ..color.names import color_matches, named_in
 from ..host.instances import Instances
 from .compat import schema
-from .types import CATEGORY, InputError, LCADInstances, from_image
+from .types import CATEGORY, LCADInstances, fit_reference, from_image
 
 NETWORKS = (
     "need trained networks that ComfyUI does not have; where they are on the disk, "
@@ -88,7 +88,11 @@ class Score(io.ComfyNode):
     ) -> io.NodeOutput:
         """Measure every picture."""
         pictures = from_image(image)
-        truths = None if reference is None else _fit(from_image(reference, "reference"), pictures)
+        truths = (
+            None
+            if reference is None
+            else fit_reference(from_image(reference, "reference"), pictures)
+        )
         figures = [
             _measure(picture, None if truths is None else truths[number], instances)
             for number, picture in enumerate(pictures)
@@ -96,17 +100,6 @@ class Score(io.ComfyNode):
         table = f"{_table(figures)}\n\n{_reasons(figures)}"
         text = json.dumps([_without_infinity(found) for found in figures])
         return io.NodeOutput(text, table, ui=ui.PreviewText(table))
-
-
-def _fit(truths: Tensor, pictures: Tensor) -> Tensor:
-    """The true pictures, as many as there are pictures."""
-    if truths.shape[2:] != pictures.shape[2:] or len(truths) not in (1, len(pictures)):
-        found, wanted = (f"{len(x)} of {x.shape[2]} x {x.shape[3]} px" for x in (truths, pictures))
-        raise InputError(
-            f"reference is {found}, but image is {wanted} (height x width): they must have one "
-            "size, and the reference must be one picture or as many as there are in image"
-        )
-    return truths.expand_as(pictures)
 
 
 def _measure(picture: Tensor, truth: Tensor | None, instances: Instances | None) -> Figures:

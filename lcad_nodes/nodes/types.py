@@ -42,6 +42,30 @@ def from_image(image: Tensor, name: str = "image") -> Tensor:
     return inside.movedim(-1, 1).float()
 
 
+def fit_reference(reference: Tensor, pictures: Tensor) -> Tensor:
+    """Give every picture its reference.
+
+    Args:
+        reference: Bx3xHxW, or 1x3xHxW for all pictures.
+        pictures: Bx3xHxW.
+
+    Returns:
+        Bx3xHxW.
+
+    Raises:
+        InputError: if sizes or numbers do not fit.
+    """
+    if reference.shape[2:] != pictures.shape[2:] or len(reference) not in (1, len(pictures)):
+        found, wanted = (
+            f"{len(x)} of {x.shape[2]} x {x.shape[3]} px" for x in (reference, pictures)
+        )
+        raise InputError(
+            f"reference is {found}, but image is {wanted} (height x width): they must have one "
+            "size, and the reference must be one picture or as many as there are in image"
+        )
+    return reference.expand_as(pictures)
+
+
 def require(value: object, name: str, instead: str) -> None:
     """Refuse what a checkpoint without that part has put out.
 

@@ -31,8 +31,10 @@ class Scene:
     positive: Conditioning
     negative: Conditioning
 
-    def maps(self, model: ModelPatcher | None = None, step: int = 0) -> Tensor:
-        settings = SamplerSettings(1, STEPS, 4.0, "euler", "normal", 1.0)
+    def maps(
+        self, model: ModelPatcher | None = None, step: int = 0, sampler: str = "euler"
+    ) -> Tensor:
+        settings = SamplerSettings(1, STEPS, 4.0, sampler, "normal", 1.0)
         prompts = (self.positive, self.negative)
         inputs = (self.instances, *prompts, self.luminance, settings, step)
         return attention_maps(model or self.model, *inputs)
@@ -114,3 +116,9 @@ def test_other_instances_are_refused(scene: Scene) -> None:
 def test_a_step_beyond_the_last_is_refused(scene: Scene) -> None:
     with pytest.raises(ScheduleError, match="step is 4, but there are 3 steps"):
         scene.maps(step=4)
+
+
+def test_a_step_that_the_sampler_does_not_make_is_named(scene: Scene) -> None:
+    assert scene.maps(step=1, sampler="dpm_fast").isfinite().all()
+    with pytest.raises(ScheduleError, match="step is 3, but dpm_fast makes fewer: use 0"):
+        scene.maps(step=3, sampler="dpm_fast")

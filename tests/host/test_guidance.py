@@ -1,5 +1,6 @@
 """Guided sampling in the real host."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,11 +71,15 @@ class Scene:
 
 @pytest.fixture(scope="module")
 def scene(small_checkpoint: Path) -> Scene:
-    model, clip, _, encoder = load_checkpoint(str(small_checkpoint))
-    assert clip is not None
-    photo = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.manual_seed(0))
     left = torch.zeros(HEIGHT, WIDTH)
     left[:, : WIDTH // 2] = 1
+    return described(small_checkpoint, left)
+
+
+def described(checkpoint: Path, left: Tensor) -> Scene:
+    model, clip, _, encoder = load_checkpoint(str(checkpoint))
+    assert clip is not None
+    photo = torch.rand(1, 3, HEIGHT, WIDTH, generator=torch.manual_seed(0))
     positive, instances = encode_instances(clip, "a red cup, a blue hat", "", [left, 1 - left])
     negative = clip.encode_from_tokens_scheduled(clip.tokenize(""))
     return Scene(model, encode_luminance(encoder, photo, 0), instances, positive, negative)
@@ -186,3 +191,17 @@ def test_masks_of_another_size_than_the_photo_are_an_error(scene: Scene) -> None
     positive = node_helpers.conditioning_set_values(scene.positive, {"lcad_instances": wrong})
     with pytest.raises(MaskError, match=r"64 x 64 .* 60 x 100"):
         scene.predictions(scene.guided(instances=wrong), positive=positive)
+
+
+def test_a_mask_that_no_attention_sees_is_named(
+    small_checkpoint: Path, scene: Scene, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene.predictions(scene.guided())
+    assert not caplog.messages
+    tiny = torch.zeros(HEIGHT, WIDTH)
+    tiny[12:15, 12:15] = 1
+    small = described(small_checkpoint, tiny)
+    small.predictions(small.guided())
+    (message,) = caplog.messages
+    assert message.startswith("the mask of 'a red cup' is too small to be seen")
+    assert re.search(r"attention is (8|16|32) px wide", message)

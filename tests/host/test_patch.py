@@ -14,14 +14,14 @@ from comfy.model_patcher import ModelPatcher
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
 from low_memory import use_low_memory
 from plain_models import plain_model
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcad_nodes.host.conditioning import ConditioningError, add_luminance, empty_latent
 from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
 from lcad_nodes.host.instances import encode_instances
 from lcad_nodes.host.loading import Checkpoint, extra_channels, load_checkpoint
-from lcad_nodes.host.luminance import Luminance, encode_luminance
+from lcad_nodes.host.luminance import CHECKPOINTS, Luminance, encode_luminance
 from lcad_nodes.host.patch import FOLDER, apply_patch, extract_patch
 from lcad_nodes.host.sampling import SamplerSettings, sample
 from lcad_nodes.model.checkpoint import PREFIXES, StateDict, split
@@ -108,6 +108,17 @@ def test_base_and_patch_are_the_original(family: Family) -> None:
     found = family.sample(patched, luminance)
     expected = family.sample(family.loaded.model, luminance)
     assert relative_error(found, expected) <= 1e-5
+
+
+def test_a_patch_works_at_the_size_that_its_original_was_trained_at(
+    family: Family, tmp_path: Path
+) -> None:
+    stated = str(tmp_path / "stated.safetensors")
+    save_file(load_file(family.files["original"]), stated, {"modelspec.resolution": "64x48"})
+    patch = extract_patch(stated, family.files["base"], "model_patches/stated")
+    for path, working in ((str(patch), (48, 48)), (family.patch, (256, 256))):
+        _, encoder = apply_patch(plain_model(family.base), path, 1.0)
+        assert encode_luminance(encoder, photo(0), CHECKPOINTS).geometry.working == working
 
 
 def test_a_fine_tuned_model_keeps_what_it_has_learned(family: Family) -> None:

@@ -41,9 +41,10 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
         [_part(DiffusionConfig, name) for name in names]
         for names in (
             ("words", "scenes", "diffusion"),
-            ("places", "large", "binding", "nouns", "kinds", "offset", "offset-large", "shapes"),
+            ("places", "large", "binding", "nouns", "kinds", "offset", "offset-large", "parts"),
         )
     )
+    of_any_shape = _part(DiffusionConfig, "shapes")
     words, places = of_small_scenes[0], of_large_scenes[0]
     diffusion, masks = of_small_scenes[-1], _part(DiffusionConfig, "masks")
     assert words.start == f"{first.fit.directory}/compression.safetensors"
@@ -51,6 +52,7 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
     assert masks.start == f"{decoder.fit.directory}/compression.safetensors"
     for before, after in (*pairwise(of_small_scenes), *pairwise(of_large_scenes)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
+    assert of_any_shape.start == of_large_scenes[-1].start
     for before, after in pairwise(later_decoders):
         assert after.start == f"{before.fit.directory}/compression.safetensors"
     for after in (places, later_decoders[0]):
