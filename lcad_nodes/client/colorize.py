@@ -95,7 +95,7 @@ def colorizer(
         base = Path(folder)
         lay_out(base)
         if checkpoint is not None:
-            _offer(checkpoint.resolve(), base / "models/checkpoints")
+            _offer(checkpoint, base / "models/checkpoints")
         logger.info("Starting ComfyUI ...")
         start = time.monotonic()
         cpu = cpu or not has_gpu()
@@ -109,11 +109,11 @@ def colorizer(
 
 
 def _offer(checkpoint: Path, folder: Path) -> None:
-    """Link a model file into a folder, or copy it where there are no links."""
+    """Link a model file into a folder, under its own name, or copy it where there are no links."""
     try:
-        (folder / checkpoint.name).symlink_to(checkpoint)
+        (folder / checkpoint.name).symlink_to(checkpoint.resolve())
     except OSError:
-        shutil.copy(checkpoint, folder)
+        shutil.copy(checkpoint, folder / checkpoint.name)
 
 
 def colorize_one(
@@ -212,9 +212,9 @@ class _Run:
         per_photo = (time.monotonic() - self._start) / self.number
         left = len(self.jobs) - self.number
         rest = f" ({_as_time(per_photo * left)} left)" if left else ""
-        said = f"failed: {problem}" if problem else f"-> {job.out.name}"
+        said = f"-> {job.out.name}" if problem is None else f"failed: {problem}"
         logger.info("%s %s%s", label, said, rest)
-        if problem:
+        if problem is not None:
             self.failed.append(f"{job.photo}: {problem}")
 
     def sum_up(self) -> None:
@@ -235,7 +235,7 @@ def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
         picture = colorize(photo, job.text, label=label)
         photos.write(picture, photo, job.out, job.made_from(colorize.settings))
     except (PhotoError, WorkflowError, OSError) as error:
-        return str(error)
+        return str(error) or type(error).__name__
     return None
 
 

@@ -1,5 +1,6 @@
 """ComfyUI in the browser, with the pack and its starter workflow."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
@@ -30,8 +31,7 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
     for picture in (ROOT / "photos").iterdir():
         if picture.suffix != ".md" and not (base / "input" / picture.name).exists():
             shutil.copy(picture, base / "input")
-    models = comfyui / "models"
-    options = ["--models-directory", models] if models.is_dir() else []
+    options = ["--extra-model-paths-config", _offer_models(comfyui / "models", base)]
     cpu = cpu or not has_gpu()
     logger.info("Starting ComfyUI; your workflows and results are kept in %s", base)
     with run_server(comfyui, base, port=port, cpu=cpu, options=options) as server:
@@ -42,3 +42,12 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
         show(page)
         server.process.wait()
     raise ServerError("ComfyUI has stopped by itself; what it said is above.")
+
+
+def _offer_models(models: Path, base: Path) -> Path:
+    """Write which folders ComfyUI finds models in beside its own; JSON is YAML, too."""
+    kinds = [folder.name for folder in models.glob("*/")]
+    paths = {"base_path": str(models.resolve()), "is_default": True, **{k: k for k in kinds}}
+    file = base / "extra_model_paths.yaml"
+    file.write_text(json.dumps({"comfyui": paths}), encoding="utf-8")
+    return file

@@ -113,7 +113,8 @@ async def _listen(address: str, workflow: Workflow) -> AsyncGenerator[dict[str, 
 
 def _require_success(event: dict[str, Any]) -> None:
     if event["type"] == "execution_error":
-        raise WorkflowError(event["data"]["exception_message"].strip())
+        data = event["data"]
+        raise WorkflowError(data["exception_message"].strip() or data["exception_type"])
     if event["type"] == "execution_interrupted":
         raise WorkflowError("somebody cancelled it")
 
@@ -121,9 +122,11 @@ def _require_success(event: dict[str, Any]) -> None:
 def _refusal(answer: str) -> str:
     """The readable part of the answer to a workflow that cannot run."""
     try:
-        nodes = json.loads(answer)["node_errors"].values()
-        return "; ".join(e["details"] or e["message"] for node in nodes for e in node["errors"])
-    except (ValueError, KeyError, AttributeError):
+        content = json.loads(answer)
+        nodes = content["node_errors"].values()
+        said = [e["details"] or e["message"] for node in nodes for e in node["errors"]]
+        return "; ".join(said) or content["error"]["message"]
+    except (ValueError, KeyError, AttributeError, TypeError):
         return answer
 
 

@@ -23,6 +23,8 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 SHOWN = 16
 """Photographs on the sheet."""
 TRUTH = "truth"
+ADDED = ".color"
+"""What `quickstart.py colorize` adds to a photo's name."""
 COLUMNS: dict[str, tuple[Statistic, str]] = {
     "PSNR, dB ↑": (mean, "{:.2f}"),
     "SSIM ↑": (mean, "{:.4f}"),
@@ -162,16 +164,17 @@ def _named(truth: Path, folders: Sequence[Path]) -> dict[str, Path]:
 
 
 def _pictures(folder: Path) -> dict[str, Path]:
-    """A folder's pictures by their names without type."""
+    """A folder's pictures by their names without type, or what `quickstart.py colorize` adds."""
     if not folder.is_dir():
         raise CompareError(f"{folder} is not a folder.")
     files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURES]
     if not files:
         raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
-    twice = [stem for stem, count in Counter(file.stem for file in files).items() if count > 1]
+    names = [file.stem.removesuffix(ADDED) for file in files]
+    twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
         raise CompareError(f"{folder} has more than one picture named {', '.join(twice)}.")
-    return {file.stem: file for file in files}
+    return dict(zip(names, files, strict=True))
 
 
 def _differences(files: Mapping[str, Mapping[str, Path]]) -> list[str]:

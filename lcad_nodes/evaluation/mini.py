@@ -161,7 +161,7 @@ class Measurement:
         self._outside(scenes, pictures)
 
     def unplaced(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure the same scenes described from left to right, or from the top, without places."""
+        """Measure the same scenes described without places."""
         self.samples["unplaced"] += hits(scenes, self._described(scenes, seed))
 
     def alike(self, scenes: Sequence[Scene], seed: int) -> None:

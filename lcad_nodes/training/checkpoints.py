@@ -72,7 +72,7 @@ def save_checkpoint(tensors: StateDict, path: Path, size: int) -> None:
         path: the `.safetensors` to write.
         size: side of the pictures that it was trained on, in px; loaders read it off the file.
     """
-    partial = path.with_suffix(".partial")
+    partial = path.with_name(f"{path.name}.partial")  # a state of this name is a folder
     metadata = {"modelspec.resolution": f"{size}x{size}"}
     partial.unlink(missing_ok=True)
     partial.touch()

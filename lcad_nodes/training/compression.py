@@ -185,11 +185,12 @@ def standardize_latents(vae: AutoencoderKL, pictures: Iterator[Batch], count: in
     """
     means = torch.cat(
         [
-            vae.encode(2 * batch.images - 1).latent_dist.mean  # pyright: ignore
+            vae.encode(2 * batch.images - 1).latent_dist.mean.movedim(1, 0).flatten(1)  # pyright: ignore
             for batch in islice(pictures, count)
-        ]
+        ],
+        dim=1,
     )
-    std, mean = torch.std_mean(means, dim=(0, 2, 3))
+    std, mean = torch.std_mean(means, dim=1)
     scale = std * SCALE_FACTOR  # old = new * scale + mean
     before, after = vae.quant_conv, vae.post_quant_conv
     channels = len(scale)

@@ -150,10 +150,11 @@ def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor
 
 
 def _grid(instances: Instances, logits: Tensor) -> tuple[int, int]:
-    """Height and width of an attention layer's positions."""
+    """Height and width of an attention layer's positions; halving an odd side rounds up."""
     height, width = instances.masks.shape[-2:]
-    shrunk = round((height * width / logits.shape[2]) ** 0.5)
-    return height // shrunk, width // shrunk
+    while height * width > logits.shape[2]:
+        height, width = -(-height // 2), -(-width // 2)
+    return height, width
 
 
 def install(unet: UNet2DConditionModel, guided: GuidedAttention) -> None:

@@ -189,8 +189,17 @@ class Fit:
         self.accelerator.wait_for_everyone()
         if self.state.exists():
             self.accelerator.load_state(str(self.state))
+            self._as_configured()
             logger.info("going on from step %d", self.progress.step)
         self.average.to(self.accelerator.device)
+
+    def _as_configured(self) -> None:
+        """Let hold what the configuration says now, not what it said when the state was saved."""
+        rate: Any = self.rate
+        self.average.decay = self.config.ema
+        rate.base_lrs = [self.config.learning_rate] * len(rate.base_lrs)
+        for group, share in zip(self.optimizer.param_groups, rate.lr_lambdas, strict=True):
+            group["lr"] = self.config.learning_rate * share(rate.last_epoch)
 
     def _late(self, started: float) -> bool:
         """Whether the time is over; the main process's clock decides for all."""

@@ -16,6 +16,7 @@ from PIL import Image
 from lcad_nodes.client import colorize, photos
 from lcad_nodes.client.colorize import Colorizer, colorize_many
 from lcad_nodes.client.jobs import Job
+from lcad_nodes.client.photos import PhotoError
 from lcad_nodes.client.server import ROOT, Server, ServerError
 from lcad_nodes.client.workflow import Settings
 
@@ -96,3 +97,14 @@ def test_large_scans_are_handled_without_a_warning(tmp_path: Path) -> None:
     assert finished.returncode == 0
     assert "1 photos, 1 of them finished before" in finished.stdout
     assert finished.stderr == ""
+
+
+def test_a_failure_without_a_word_is_a_failure(
+    jobs: list[Job], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    def silent(_path: Path) -> photos.Photo:
+        raise PhotoError
+
+    monkeypatch.setattr(photos, "read", silent)
+    assert run(jobs, tmp_path) == len(jobs)
+    assert f"  {jobs[0].photo}: PhotoError" in caplog.messages

@@ -69,6 +69,8 @@ def test_it_offers_the_starter_workflow_and_ends_with_ctrl_c(tmp_path: Path) -> 
         assert types - {"MarkdownNote"} <= set(get(port, "object_info"))
         loaded = get(port, "object_info/LoadImage")["LoadImage"]["input"]["required"]["image"]
         assert "tea.jpg" in json.dumps(loaded)
+        folders = get(port, "internal/folder_paths")
+        assert folders["checkpoints"][0] == str(Path(COMFYUI, "models", "checkpoints").resolve())
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=60)
     finally:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import comfyui_server
 import pytest
 
 from lcad_nodes.client import server
@@ -14,6 +15,7 @@ from lcad_nodes.client.server import (
     ROOT,
     Server,
     ServerError,
+    WorkflowError,
     free_port,
     is_taken,
     lay_out,
@@ -99,3 +101,14 @@ def test_a_server_that_never_answers_is_not_said_to_have_stopped(
         run_server(tmp_path, tmp_path, port=free_port(), cpu=True),
     ):
         pytest.fail("it never answered")
+
+
+@pytest.mark.slow
+def test_a_workflow_of_unknown_nodes_is_refused_in_the_servers_words(
+    request: pytest.FixtureRequest,
+) -> None:
+    running: comfyui_server.Server = request.getfixturevalue("server")
+    own = Server.__new__(Server)
+    own.address = running.address
+    with pytest.raises(WorkflowError, match="NoSuchNode"):
+        list(own.events({"1": {"class_type": "NoSuchNode", "inputs": {}}}))

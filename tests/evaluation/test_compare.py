@@ -63,6 +63,15 @@ def test_the_method_that_is_right_has_the_better_figures(
     assert {"LPIPS ↓", "FID ↓", "CLIP score ↑", "binding ↑"}.isdisjoint(right)
 
 
+def test_results_named_as_quickstart_names_them_are_of_their_photographs(
+    truth: Path, tmp_path: Path
+) -> None:
+    made = write(tmp_path / "made", {f"{name}.color.png": halves(RED, BLUE) for name in "abc"})
+    comparison = compare([made], truth, None, None, NOTHING)
+    assert comparison.figures["made"]["SSIM ↑"].count == 3
+    assert not comparison.notes
+
+
 def test_only_photographs_that_all_have_are_scored_and_the_others_are_named(
     truth: Path, folders: tuple[Path, Path]
 ) -> None:

@@ -1,5 +1,6 @@
 """Stage 1: it starts well, it learns, and its latents end up standardized."""
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def test_standardized_latents_have_unit_variance_and_decode_as_before(
     images = torch.stack([builder.build(seed).image for seed in range(8)])
     code = vae.encode(2 * images - 1).latent_dist.mean  # pyright: ignore
     before = vae.decode(code).sample  # pyright: ignore
-    standardize_latents(vae, iter([Batch(images, [""] * 8, torch.arange(8))]), 1)
+    halves = [Batch(half, [""] * 4, torch.arange(4)) for half in images.split(4)]
+    wide = replace(halves[0], images=halves[0].images.repeat(1, 1, 1, 2))
+    standardize_latents(copy.deepcopy(vae), iter([wide, halves[1]]), 2)
+    standardize_latents(vae, iter(halves), 2)
     code = vae.encode(2 * images - 1).latent_dist.mean  # pyright: ignore
     after = vae.decode(code).sample  # pyright: ignore
     std, mean = torch.std_mean(code * SCALE_FACTOR, dim=(0, 2, 3))

@@ -1,5 +1,6 @@
 """Instance guidance while training: the same step on the same logits as samplers take."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,6 +111,16 @@ def test_the_localization_error_is_least_where_phrases_are_read_at_their_masks()
         return localization_error(logits, instances).item()
 
     assert error(1, 4) < 0.1 < error(70, 70) < error(4, 1)
+
+
+@pytest.mark.parametrize(("size", "grid"), [((25, 25), (13, 13)), ((32, 43), (8, 11))])
+def test_sides_that_do_not_halve_evenly_are_those_of_the_attention(
+    size: tuple[int, int], grid: tuple[int, int]
+) -> None:
+    known = Instances(torch.ones(1, *size), ((1,),))
+    positions = grid[0] * grid[1]
+    logits = torch.zeros(1, 8, positions, 77)
+    assert localization_error(logits, [known]).item() == pytest.approx(math.log(77), rel=1e-4)
 
 
 def test_nothing_known_is_no_localization_error() -> None:

@@ -89,6 +89,17 @@ def test_training_goes_on_from_any_step_as_if_it_had_not_stopped(
     assert _log(halved) == _log(config)
 
 
+def test_a_lower_learning_rate_holds_from_the_saved_step_on(config: FitConfig) -> None:
+    even = replace(config, schedule="constant_with_warmup", ema=0.9)
+    _run(replace(even, steps=4))
+    fit = Fit(Line(), replace(even, steps=5, learning_rate=0.0, ema=0.5), "line", 64)
+    before = load_file(Path(config.directory, "line.state", "model.safetensors"))
+    fit.run(lambda first: _batches(2, first), list)
+    after = load_file(Path(config.directory, "line.state", "model.safetensors"))
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    assert fit.average.decay == 0.5
+
+
 def test_what_was_logged_after_the_saved_step_is_logged_once(config: FitConfig) -> None:
     class Halted(Line):
         def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -201,6 +212,7 @@ def test_an_interrupted_save_leaves_the_state_before(config: FitConfig) -> None:
     partial = Path(config.directory, "line.partial")
     partial.mkdir()
     (partial / "model.safetensors").write_text("cut short")
+    Path(config.directory, "line.safetensors.partial").write_text("cut short")
     _run(config)
     assert [row[0] for row in _log(config)] == ["step", *map(str, range(1, 9))]
 
