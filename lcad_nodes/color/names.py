@@ -30,20 +30,6 @@ class ColorNameError(ValueError):
     """A word that is not one of the basic color terms."""
 
 
-def nearest_term(mean_lab: Sequence[float] | Tensor) -> str:
-    """The basic color term whose color at this lightness is nearest in a*b*.
-
-    Among black, gray and white, lightness decides.
-
-    Args:
-        mean_lab: the three values L, a*, b* of a color, usually the mean of an object.
-    """
-    lightness, ab = _split(mean_lab)
-    distances = (terms_at(lightness)[0] - ab).norm(dim=1)
-    term = TERMS[int(distances.argmin())]
-    return _neutral(float(lightness)) if term == "black" else term
-
-
 def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
     """Whether a color counts as `term`.
 
@@ -91,9 +77,3 @@ def _split(mean_lab: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
     """L, as a tensor of one, and a*b* of a color, on the CPU as the terms are."""
     lab = torch.as_tensor(mean_lab, dtype=torch.float32, device="cpu").flatten()
     return lab[:1], lab[1:]
-
-
-def _neutral(lightness: float) -> str:
-    if lightness < 30:
-        return "black"
-    return "gray" if lightness < 75 else "white"

@@ -52,9 +52,10 @@ def collect(out: Path, share: Path = SHARE) -> int:
             )
         if inner and file not in bundles:
             bundles[file] = dict(resources(file.read_bytes()))
-        _shrink(bundles[file][inner] if inner else file.read_bytes()).save(
-            out / f"{name}.jpg", quality=QUALITY
-        )
+        if inner and inner not in bundles[file]:
+            raise SourceError(f"{file} holds no {inner}: it is another version than was listed.")
+        data = bundles[file][inner] if inner else file.read_bytes()
+        _shrink(data).save(out / f"{name}.jpg", quality=QUALITY)
     return len(listed)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import torch
 from safetensors import SafetensorError
@@ -57,10 +58,21 @@ LEFTOVERS = (
 """What the published files of Stable Diffusion 1.x name; nothing of it is run."""
 
 
+PICKLE = b"\x80"
+"""How a pickle begins."""
+
+
 def _unpickled(path: Path) -> StateDict:
+    with path.open("rb") as file:
+        begin = file.read(1)
+    if begin != PICKLE and not is_zipfile(path):
+        raise ValueError("torch.save did not write it")
     with torch.serialization.safe_globals([(_Leftover, name) for name in LEFTOVERS]):
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    content = content.get("state_dict", content)
+    if isinstance(content, dict):
+        content = content.get("state_dict", content)
+    if not isinstance(content, dict):
+        raise ValueError(f"it holds a {type(content).__name__}, not tensors by their names")
     return {name: value for name, value in content.items() if isinstance(value, Tensor)}
 
 

@@ -104,6 +104,7 @@ class FitConfig:
         ema: decay of the running average of the weights, which is what is saved.
         mixed_precision: `no`, `bf16` or `fp16`.
         save_every: steps between checkpoints.
+        keep_every: steps between checkpoints that stay, to be averaged; 0: only the last one does.
         log_every: steps between entries of the log.
         log: `csv`: a table beside the checkpoint; `tensorboard`: its files in `directory`.
         sample_every: steps between sheets of sample pictures; 0: none.
@@ -120,6 +121,7 @@ class FitConfig:
     ema: float = 0.999
     mixed_precision: Literal["no", "bf16", "fp16"] = "no"
     save_every: int = 500
+    keep_every: int = 0
     log_every: int = 20
     log: Literal["csv", "tensorboard"] = "csv"
     sample_every: int = 1000
@@ -127,7 +129,8 @@ class FitConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("batch", "accumulate", "save_every", "log_every"), 1)
-        _check(self, ("steps", "minutes", "warmup", "sample_every", "learning_rate"), 0)
+        at_least_0 = ("steps", "minutes", "warmup", "keep_every", "sample_every", "learning_rate")
+        _check(self, at_least_0, 0)
         _check(self, ("ema",), 0, 1)
 
 

@@ -153,6 +153,8 @@ class Fit:
                 self._log(figures, time.monotonic() - started)
             if config.sample_every and progress.step % config.sample_every == 0:
                 self._sample(samples)
+            if config.keep_every and progress.step % config.keep_every == 0:
+                self._write(f"{self.name}-{progress.step}")
             if progress.step % config.save_every == 0 and progress.step < config.steps:
                 self.save()
         bar.close()
@@ -264,7 +266,6 @@ class Fit:
 
     def save(self) -> Path:
         """Save the state to go on from, and the checkpoint of the averaged weights."""
-        path = self.directory / f"{self.name}.safetensors"
         partial = self.state.with_suffix(".partial")
         self.accelerator.save_state(str(partial))
         self.accelerator.wait_for_everyone()
@@ -274,6 +275,12 @@ class Fit:
                 self.state.rename(self._before)
             partial.rename(self.state)
             shutil.rmtree(self._before, ignore_errors=True)
+        return self._write(self.name)
+
+    def _write(self, name: str) -> Path:
+        """Write a checkpoint of the averaged weights."""
+        path = self.directory / f"{name}.safetensors"
+        if self.accelerator.is_main_process:
             with self._averaged():
                 save_checkpoint(self.stage.checkpoint(), path, self.size)
         self.accelerator.wait_for_everyone()

@@ -67,6 +67,17 @@ def test_photographs_are_collected_small(tmp_path: Path, monkeypatch: pytest.Mon
             assert photo.size == (768, 512)
 
 
+def test_a_photograph_that_another_version_of_a_package_lacks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = {"bundled": "c.rcc:erase/cow.webp"}
+    monkeypatch.setattr("lcad_nodes.evaluation.photographs.sources", lambda: listed)
+    bundle = resource_file(3, ["x", "activities", "erase", "calf.webp"], jpeg())
+    (tmp_path / "c.rcc").write_bytes(bundle)
+    with pytest.raises(SourceError, match="holds no erase/cow.webp"):
+        collect(tmp_path / "out", tmp_path)
+
+
 def test_a_missing_package_is_named(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="install the Debian package"):
         collect(tmp_path / "out", tmp_path)

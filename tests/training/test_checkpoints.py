@@ -49,6 +49,27 @@ def test_half_precision_and_lightning_files_are_read(
     assert parts.vae == parts.text == {}
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"<html>", "did not write it"),
+        (b"", "did not write it"),
+        (torch.ones(2), "holds a Tensor"),
+        ({"state_dict": [1]}, "holds a list"),
+    ],
+)
+def test_a_file_of_something_else_is_not_said_to_run_code(
+    tmp_path: Path, content: Any, problem: str
+) -> None:
+    path = tmp_path / "other.ckpt"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(LayoutError, match=rf"other\.ckpt cannot be read.*{problem}"):
+        read_checkpoint(path)
+
+
 def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
     for name in ("a.safetensors", "a.ckpt"):
         (tmp_path / name).write_bytes(b"cut short")

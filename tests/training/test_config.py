@@ -71,7 +71,7 @@ def test_every_shipped_configuration_can_be_read(path: Path) -> None:
 OPEN = {"start", "tokenizer", "train", "lpips_backbone", "data", "fit"}
 """What a full-size configuration must say: paths, and what is not for a start from nothing."""
 OPEN_DATA = {"folder", "captions", "workers"}
-OPEN_FIT = {"directory", "steps", "log", "save_every", "sample_every"}
+OPEN_FIT = {"directory", "steps", "log", "save_every", "keep_every", "sample_every"}
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,15 @@ def test_training_goes_on_from_any_step_as_if_it_had_not_stopped(
     assert _log(halved) == _log(config)
 
 
+def test_checkpoints_stay_that_are_to_be_kept(config: FitConfig) -> None:
+    last = _run(replace(config, keep_every=4))
+    folder = Path(config.directory)
+    kept = {file.name: load_file(file) for file in folder.glob("line-*.safetensors")}
+    assert sorted(kept) == ["line-4.safetensors", "line-8.safetensors"]
+    assert torch.equal(kept["line-8.safetensors"]["slope"], last["slope"])
+    assert not torch.equal(kept["line-4.safetensors"]["slope"], last["slope"])
+
+
 def test_a_lower_learning_rate_holds_from_the_saved_step_on(config: FitConfig) -> None:
     even = replace(config, schedule="constant_with_warmup", ema=0.9)
     _run(replace(even, steps=4))
