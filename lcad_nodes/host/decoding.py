@@ -1,6 +1,8 @@
 """Latents to pictures in the host's VAE, with the photo's luminance."""
 
 from collections.abc import Mapping
+from itertools import cycle
+from operator import eq
 from typing import Any, Literal
 
 import comfy.model_management as management
@@ -84,16 +86,17 @@ def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:
     """Compare the photos that a LATENT was made for with those of a luminance.
 
     Latents from other nodes say nothing of photos and are taken as they are. Where another node
-    has changed the batch, one photo in common is enough.
+    has changed the batch, one photo in common is enough; else all must be the same, in order.
 
     Raises:
         DecodingError: if the latent is for other photos.
     """
     if DIGESTS_KEY not in latent:
         return
-    sampled, given = set(latent[DIGESTS_KEY]), set(luminance.digests)
-    unchanged = len(latent["samples"]) == len(latent[DIGESTS_KEY])
-    if sampled.isdisjoint(given) or (unchanged and not given <= sampled):
+    sampled, given = latent[DIGESTS_KEY], luminance.digests
+    unchanged = len(latent["samples"]) == len(sampled)
+    in_order = all(map(eq, sampled, cycle(given)))
+    if set(sampled).isdisjoint(given) or (unchanged and not in_order):
         raise DecodingError(
             "the latent was sampled for another photo than the luminance is of: use the luminance "
             "of the photo that the latent was sampled for"

@@ -74,7 +74,7 @@ def test_a_photograph_that_another_version_of_a_package_lacks_is_named(
     monkeypatch.setattr("lcad_nodes.evaluation.photographs.sources", lambda: listed)
     bundle = resource_file(3, ["x", "activities", "erase", "calf.webp"], jpeg())
     (tmp_path / "c.rcc").write_bytes(bundle)
-    with pytest.raises(SourceError, match="holds no erase/cow.webp"):
+    with pytest.raises(SourceError, match=r"holds no erase/cow\.webp"):
         collect(tmp_path / "out", tmp_path)
 
 

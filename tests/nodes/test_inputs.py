@@ -437,8 +437,9 @@ def test_latents_that_other_nodes_took_from_a_batch_are_known_by_one_photo(pack:
     Decode.execute(pack.vae, taken, second, "input")
     with pytest.raises(DecodingError, match="sampled for another photo"):
         Decode.execute(pack.vae, taken, pack.luminance(image[2:]), "input")
-    with pytest.raises(DecodingError, match="sampled for another photo"):
-        Decode.execute(pack.vae, latent, pack.luminance(image[1:]), "input")
+    for others in (image[1:], image[:1], image[:2].flip(0)):
+        with pytest.raises(DecodingError, match="sampled for another photo"):
+            Decode.execute(pack.vae, latent, pack.luminance(others), "input")
 
 
 def test_batches_that_do_not_fit_together(pack: Pack) -> None:
