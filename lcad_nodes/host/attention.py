@@ -36,7 +36,8 @@ def attention_maps(
         [0, 1], that a position gives to a phrase, averaged over layers and heads.
 
     Raises:
-        ConditioningError: if model, instances, positive and luminance do not belong together.
+        ConditioningError: if model, instances, positive and luminance do not belong together, or
+            a prompt is for an area of the photo only.
         ScheduleError: if there is no such step; some samplers have fewer than were asked for.
     """
     if step > settings.steps:
@@ -46,6 +47,11 @@ def attention_maps(
         raise ConditioningError(
             "the model is guided by other instances than those to look at: connect both to one "
             "'Describe Objects (L-CAD)'"
+        )
+    if any("area" in values for _, values in positive):
+        raise ConditioningError(
+            "positive is for an area of the photo: attention maps are of the whole photo, so "
+            "connect the prompt from before its area was set"
         )
     phrases = [item.tokens for item in instances.items]
     recorder = AttentionRecorder(phrases, luminance.geometry.latent, step)

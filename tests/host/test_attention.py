@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import nodes
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -111,6 +112,12 @@ def test_other_instances_are_refused(scene: Scene) -> None:
         other.maps(scene.guided())
     with pytest.raises(ConditioningError, match="no conditioning comes from them"):
         other.maps()
+
+
+def test_a_prompt_for_an_area_is_refused(scene: Scene) -> None:
+    (positive,) = nodes.ConditioningSetArea().append(scene.positive, SIZE, SIZE, 0, 0, 1.0)
+    with pytest.raises(ConditioningError, match="maps are of the whole photo"):
+        replace(scene, positive=positive).maps()
 
 
 def test_a_step_beyond_the_last_is_refused(scene: Scene) -> None:
