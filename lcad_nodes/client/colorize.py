@@ -156,8 +156,12 @@ def colorize_many(
     Raises:
         ServerError: if the server does not start, or stops at two photos in a row.
     """
-    left = [job for job in jobs if not job.is_finished(settings)]
-    logger.info("%d photos, %d of them finished before", len(jobs), len(jobs) - len(left))
+    taken = [job for job in jobs if job.is_taken()]
+    for job in taken:
+        logger.warning("%s is there and was not made by this: it stays as it is", job.out)
+    left = [job for job in jobs if job not in taken and not job.is_finished(settings)]
+    finished = len(jobs) - len(taken) - len(left)
+    logger.info("%d photos, %d of them finished before", len(jobs), finished)
     run = _Run(left)
     try:
         while run.number < len(left):

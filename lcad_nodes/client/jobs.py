@@ -32,9 +32,15 @@ class Job:
         return f"lcad-nodes {json.dumps(said, sort_keys=True)}"
 
     def is_finished(self, settings: Settings) -> bool:
-        """Whether its result is there: of these words and settings, or somebody else's file."""
-        is_there = os.path.exists(self.out)  # noqa: PTH110 - of Path it raises for a long name
-        return is_there and made_from(self.out) in (None, self.made_from(settings))
+        """Whether its result is there, of these words and settings."""
+        return self._is_there() and made_from(self.out) == self.made_from(settings)
+
+    def is_taken(self) -> bool:
+        """Whether somebody else's file is where its result belongs."""
+        return self._is_there() and made_from(self.out) is None
+
+    def _is_there(self) -> bool:
+        return os.path.exists(self.out)  # noqa: PTH110 - of Path it raises for a long name
 
 
 def default_out(photo: Path) -> Path:

@@ -110,7 +110,7 @@ class ReferenceSchedule(io.ComfyNode):
             node_id="LCAD_ReferenceSchedule",
             display_name="Reference Schedule (L-CAD)",
             category=CATEGORY,
-            description="The published sampler, for 'SamplerCustomAdvanced': connect both outputs "
+            description="The published sampler, for 'SamplerCustom': connect both outputs "
             "to get the published result.",
             search_aliases=["ddim", "published schedule"],
             inputs=[

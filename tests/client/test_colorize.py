@@ -73,11 +73,15 @@ def test_a_table_of_a_folder(tmp_path: Path) -> None:
 
     os.remove(folder / "broken.png")  # noqa: PTH107
     slope(64, 64).save(folder / "broken.png")
-    table.write_text(table.read_text().replace("a red cup, a blue hat", "a green cup"))
+    slope(64, 64).save(folder / "painted.png")
+    slope(64, 64).save(out / "painted.color.png")
+    words = table.read_text(encoding="utf-8").replace("a red cup, a blue hat", "a green cup")
+    table.write_text(f"{words}\npainted.png,a blue hat", encoding="utf-8")
     before = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
     second = run(folder, str(table), "-o", out)
     assert second.returncode == 0, second.stdout + second.stderr
-    assert "3 photos, 1 of them finished before" in second.stdout
+    assert "4 photos, 1 of them finished before" in second.stdout
+    assert "painted.color.png is there and was not made by this" in second.stdout
     after = {file.name: file.stat().st_mtime_ns for file in out.iterdir()}
     assert {name for name in after if after[name] != before.get(name)} == {
         "turned.color.jpg",

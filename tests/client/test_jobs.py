@@ -81,6 +81,7 @@ def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> Non
     photo = read(job.photo)
     write(photo.picture, photo, job.out, job.made_from(settings))
     assert job.is_finished(settings)
+    assert not job.is_taken()
     assert not replace(job, text="a red car").is_finished(settings)
     assert not job.is_finished(replace(settings, seed=1))
 
@@ -90,4 +91,6 @@ def test_a_name_that_cannot_be_is_not_finished(folder: Path) -> None:
 
 
 def test_a_file_of_somebody_else_is_not_made_again(folder: Path) -> None:
-    assert Job(folder / "a.jpg", "", folder / "a.color.jpg").is_finished(Settings())
+    job = Job(folder / "a.jpg", "", folder / "a.color.jpg")
+    assert job.is_taken()
+    assert not job.is_finished(Settings())
