@@ -95,7 +95,8 @@ def test_large_scans_are_handled_without_a_warning(tmp_path: Path) -> None:
         check=False,
     )
     assert finished.returncode == 0
-    assert "1 photos, 1 of them finished before" in finished.stdout
+    assert "scan.color.png is there and was not made by this" in finished.stdout
+    assert "1 photos, 0 of them finished before" in finished.stdout
     assert finished.stderr == ""
 
 
