@@ -156,11 +156,16 @@ def colorize_many(
     Raises:
         ServerError: if the server does not start, or stops at two photos in a row.
     """
-    taken = [job for job in jobs if job.is_taken()]
-    for job in taken:
-        logger.warning("%s is there and was not made by this: it stays as it is", job.out)
-    left = [job for job in jobs if job not in taken and not job.is_finished(settings)]
-    finished = len(jobs) - len(taken) - len(left)
+    left: list[Job] = []
+    finished = 0
+    for job in jobs:
+        found = job.found()
+        if found is None:
+            logger.warning("%s is there and was not made by this: it stays as it is", job.out)
+        elif found == job.made_from(settings):
+            finished += 1
+        else:
+            left.append(job)
     logger.info("%d photos, %d of them finished before", len(jobs), finished)
     run = _Run(left)
     try:

@@ -31,16 +31,10 @@ class Job:
         said = {"words": self.text, **asdict(settings)}
         return f"lcad-nodes {json.dumps(said, sort_keys=True)}"
 
-    def is_finished(self, settings: Settings) -> bool:
-        """Whether its result is there, of these words and settings."""
-        return self._is_there() and made_from(self.out) == self.made_from(settings)
-
-    def is_taken(self) -> bool:
-        """Whether somebody else's file is where its result belongs."""
-        return self._is_there() and made_from(self.out) is None
-
-    def _is_there(self) -> bool:
-        return os.path.exists(self.out)  # noqa: PTH110 - of Path it raises for a long name
+    def found(self) -> str | None:
+        """What the result that is there was made from: empty if none is, None if it is not ours."""
+        is_there = os.path.exists(self.out)  # noqa: PTH110 - of Path it raises for a long name
+        return made_from(self.out) if is_there else ""
 
 
 def default_out(photo: Path) -> Path:

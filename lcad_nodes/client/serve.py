@@ -46,7 +46,7 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
 
 def _offer_models(models: Path, base: Path) -> Path:
     """Write which folders ComfyUI finds models in beside its own; JSON is YAML, too."""
-    kinds = [folder.name for folder in models.glob("*/")]
+    kinds = [folder.name for folder in models.glob("*") if folder.is_dir()]
     paths = {"base_path": str(models.resolve()), "is_default": True, **{k: k for k in kinds}}
     file = base / "extra_model_paths.yaml"
     file.write_text(json.dumps({"comfyui": paths}), encoding="utf-8")

@@ -77,20 +77,17 @@ def test_a_folder_means_its_photos_without_results(folder: Path) -> None:
 
 def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> None:
     job, settings = Job(folder / "b.png", "a grün car", folder / "b.color.png"), Settings()
-    assert not job.is_finished(settings)
+    assert job.found() == ""
     photo = read(job.photo)
     write(photo.picture, photo, job.out, job.made_from(settings))
-    assert job.is_finished(settings)
-    assert not job.is_taken()
-    assert not replace(job, text="a red car").is_finished(settings)
-    assert not job.is_finished(replace(settings, seed=1))
+    assert job.found() == job.made_from(settings)
+    assert job.found() != replace(job, text="a red car").made_from(settings)
+    assert job.found() != job.made_from(replace(settings, seed=1))
 
 
 def test_a_name_that_cannot_be_is_not_finished(folder: Path) -> None:
-    assert not Job(folder / "a.jpg", "", folder / f"{'a' * 300}.jpg").is_finished(Settings())
+    assert Job(folder / "a.jpg", "", folder / f"{'a' * 300}.jpg").found() == ""
 
 
 def test_a_file_of_somebody_else_is_not_made_again(folder: Path) -> None:
-    job = Job(folder / "a.jpg", "", folder / "a.color.jpg")
-    assert job.is_taken()
-    assert not job.is_finished(Settings())
+    assert Job(folder / "a.jpg", "", folder / "a.color.jpg").found() is None
