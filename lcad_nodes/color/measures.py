@@ -3,10 +3,12 @@
 import torch
 from torch import Tensor
 
-from .lab import ImageError, check_image, rgb_to_lab
+from .lab import ImageError, check_image, rgb_to_lab, row_bands
 
 SSIM_WINDOW = 11
 """Side of the Gaussian window of SSIM, in px (Wang et al. 2004)."""
+SSIM_LEAST = SSIM_WINDOW // 2 + 1
+"""The shortest side that has an SSIM, in px."""
 
 
 def delta_e2000(lab: Tensor, reference: Tensor) -> Tensor:
@@ -44,6 +46,27 @@ def delta_e2000(lab: Tensor, reference: Tensor) -> Tensor:
     rotation = 2 * _saturation(mean_c) * (60 * (-(((hue - 275) / 25) ** 2)).exp()).deg2rad().sin()
     square = light**2 + chroma**2 + tone**2 - rotation * chroma * tone
     return square.clamp(min=0).sqrt()[:, None]
+
+
+def color_difference(image: Tensor, reference: Tensor) -> Tensor:
+    """The mean CIEDE2000 of each picture, without the memory that all its pixels need at once.
+
+    Args:
+        image: B,3,H,W sRGB in [0, 1].
+        reference: like `image`.
+
+    Returns:
+        B values.
+
+    Raises:
+        ImageError: the shapes differ, or are not B,3,H,W, or a value is not finite.
+    """
+    _check_pair(image, reference)
+    total = torch.zeros(len(image), dtype=torch.float64)
+    for band in row_bands(image):
+        pair = (rgb_to_lab(picture[:, :, band]) for picture in (image, reference))
+        total += delta_e2000(*pair).flatten(1).sum(dim=1).cpu()
+    return (total / image[0, 0].numel()).to(image)
 
 
 def colorfulness(image: Tensor) -> Tensor:
@@ -104,12 +127,18 @@ def ssim(image: Tensor, reference: Tensor, peak: float) -> Tensor:
     from kornia.metrics import ssim as ssim_map
 
     _check_pair(image, reference, channels=image.shape[1] if image.ndim == 4 else 3)
-    least = SSIM_WINDOW // 2 + 1
-    if min(image.shape[2:]) < least:
+    if min(image.shape[2:]) < SSIM_LEAST:
         raise ImageError(
-            f"The images are {tuple(image.shape)}; SSIM needs {least} px a side or more."
+            f"The images are {tuple(image.shape)}; SSIM needs {SSIM_LEAST} px a side or more."
         )
-    return ssim_map(image, reference, SSIM_WINDOW, peak).flatten(1).mean(dim=1)
+    total = torch.zeros(len(image), dtype=torch.float64)
+    for band in row_bands(image):
+        first = max(0, band.start - SSIM_WINDOW // 2)  # what the window reaches beyond the band
+        rows = slice(first, band.stop + SSIM_WINDOW // 2)
+        similarity = ssim_map(image[:, :, rows], reference[:, :, rows], SSIM_WINDOW, peak)
+        inside = similarity[:, :, band.start - first : band.stop - first]
+        total += inside.flatten(1).sum(dim=1).cpu()
+    return (total / image[0].numel()).to(image)
 
 
 def mean_lab(image: Tensor, mask: Tensor) -> Tensor:

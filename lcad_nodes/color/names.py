@@ -1,11 +1,12 @@
 """The eleven basic color terms, and which of them a color is."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
 
+from . import measures
 from .lock import into_gamut
 
 # a*, b* of a typical surface of each color (after the foci of Berlin and Kay's basic terms).
@@ -53,9 +54,27 @@ def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
 
 
 def named_in(text: str) -> str | None:
-    """The first basic color term among the words of a text; None if there is none."""
-    found = re.search(rf"\b({'|'.join(TERMS)})\b", text, re.IGNORECASE)
-    return found[1].lower() if found else None
+    """The basic color term among the words of a text, "grey" too; None if it names none or several.
+
+    A thing that is said to be of several colors is right in each and in none.
+    """
+    words = re.findall(rf"\b({'|'.join(TERMS)}|grey)\b", text.lower())
+    named = {word.replace("grey", "gray") for word in words}
+    return named.pop() if len(named) == 1 else None
+
+
+def judge_objects(image: Tensor, things: Iterable[tuple[str, Tensor]]) -> list[tuple[str, bool]]:
+    """The color asked of each thing, and whether it got it; only of things that have one color.
+
+    Args:
+        image: 3,H,W sRGB in [0, 1].
+        things: what was said of each (see `named_in`), and its mask, H,W in [0, 1].
+
+    Raises:
+        ImageError: the mask of a thing with a color is empty or of another size.
+    """
+    asked = [(color, mask) for text, mask in things if (color := named_in(text))]
+    return [(color, color_matches(measures.mean_lab(image, mask), color)) for color, mask in asked]
 
 
 def terms_at(lightness: Tensor) -> Tensor:

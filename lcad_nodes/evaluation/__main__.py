@@ -10,6 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +28,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    report = {"mini": _mini, "ablations": _ablations, "compare": _compare}[options.command](options)
+    command = {"mini": _mini, "ablations": _ablations, "compare": _compare}[options.command]
+    try:
+        report = command(options)
+    except (OSError, ValueError) as error:
+        if type(error).__module__.startswith(
+            f"{__package__}."
+        ):  # what its own errors say is enough
+            sys.exit(f"{error}")
+        raise
+    if isinstance(sys.stdout, TextIOWrapper):  # on Windows, a file's own encoding has no arrows
+        sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(f"{report}\n")
 
 
@@ -94,9 +105,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return number
+
+
 def _model_options(parser: argparse.ArgumentParser, scenes: int, steps: int, out: Path) -> None:
     parser.add_argument("--checkpoint", type=Path, default=WEIGHTS, help="the model to measure")
-    parser.add_argument("--scenes", type=int, default=scenes, help="scenes a row")
+    parser.add_argument("--scenes", type=_positive, default=scenes, help="scenes a row")
     parser.add_argument("--out", type=Path, default=out, help="folder to fill")
     parser.add_argument("--stamps", type=Path, default=STAMPS, help="folder of cut-outs")
     parser.add_argument(

@@ -1,8 +1,9 @@
 """Folders of results of any methods, scored side by side."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
@@ -10,11 +11,12 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, resize
 from tqdm import tqdm
 
-from ..color.lab import gray, lightness, rgb_to_lab
-from ..color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
-from ..color.names import color_matches, named_in
+from ..color.lab import gray, lightness
+from ..color.measures import SSIM_LEAST, color_difference, colorfulness, psnr, ssim
+from ..color.names import judge_objects
+from ..model.phrases import PhraseError, split_phrases
 from .bootstrap import Estimate, Statistic, estimate, mean, ratio
-from .files import PictureError, numbered_captions, read_picture
+from .files import BROKEN, PictureError, numbered_captions, read_picture
 from .metrics import Backbones, FrechetDistance
 from .report import SIDE, Figure, Table, Tile, cell, sheet, write_csv
 from .scoring import Samples
@@ -25,6 +27,11 @@ SHOWN = 16
 TRUTH = "truth"
 ADDED = ".color"
 """What `quickstart.py colorize` adds to a photo's name."""
+SCALED = "scaled to the size of the truth"
+STRETCHED = "stretched to the truth's proportions, right only if they had been squeezed"
+SAME = "equal to the truth and left out of PSNR, which is infinite"
+LISTED = 10
+"""Names that a note gives at most, of pictures that were scored."""
 COLUMNS: dict[str, tuple[Statistic, str]] = {
     "PSNR, dB ↑": (mean, "{:.2f}"),
     "SSIM ↑": (mean, "{:.4f}"),
@@ -65,7 +72,7 @@ class Comparison:
 
     Attributes:
         figures: of every method and of the truth, by the names in `COLUMNS`.
-        notes: a sentence for everything that is missing.
+        notes: a sentence for everything that is missing, left out or made to fit.
         tiles: the sheet's rows.
     """
 
@@ -96,7 +103,7 @@ def compare(
     masks: Path | None,
     backbones: Backbones,
 ) -> Comparison:
-    """Score every folder on the photographs that all of them have.
+    """Score every folder on the photographs that all of them have, and that can be read in all.
 
     Files belong together by their names, whatever their types. A picture of another size than
     the truth is scaled to it. Pictures are read one at a time, however many there are.
@@ -107,15 +114,17 @@ def compare(
         captions: descriptions by file name (see `descriptions`).
         masks: folder of `NAME.0.png`, `NAME.1.png` and so on: one mask for each comma-separated
             part of the description of NAME, in order. Parts that name one of the eleven basic
-            colors are scored.
+            colors, and no other, are scored.
         backbones: the trained networks that are there.
 
     Raises:
         CompareError: folders have one name or no pictures, two files of a folder have one name,
-            no photograph is in all folders, or masks and descriptions do not go together.
+            no photograph is in all folders and readable, or masks and descriptions do not go
+            together.
         CaptionsError: the captions are in no known format.
     """
-    files = {name: _pictures(folder) for name, folder in _named(truth, folders).items()}
+    named = _named(truth, folders)
+    files = {name: _pictures(folder, truth=name == TRUTH) for name, folder in named.items()}
     common = sorted(set.intersection(*(set(found) for found in files.values())))
     if not common:
         raise CompareError(f"No photograph of {truth} has a result in every folder.")
@@ -125,14 +134,21 @@ def compare(
         Photograph(s, files[TRUTH][s], texts.get(s), outlined.get(s, ())) for s in common
     ]
     _check_masks(photographs)
-    fid = FrechetDistance(backbones.inception) if backbones.inception and len(common) > 1 else None
-    tiles: list[list[Tile]] = [[] for _ in common[:SHOWN]]
+    photographs, found_out = _usable(photographs, files)
+    fid = (
+        FrechetDistance(backbones.inception)
+        if backbones.inception and len(photographs) > 1
+        else None
+    )
+    tiles: list[list[Tile]] = [[] for _ in photographs[:SHOWN]]
     figures = {
         method: _score(method, found, photographs, backbones, fid, tiles)
         for method, found in files.items()
     }
-    notes = (*_differences(files), *backbones.missing, *_undescribed(common, texts))
-    return Comparison(figures, notes, tiles)
+    lacking = _lacking(photographs, captions, masks, set(outlined) - set(common))
+    return Comparison(
+        figures, (*_differences(files), *found_out, *backbones.missing, *lacking), tiles
+    )
 
 
 def descriptions(file: Path) -> dict[str, str]:
@@ -145,11 +161,12 @@ def descriptions(file: Path) -> dict[str, str]:
         CaptionsError: the file is in none of them.
     """
     texts: dict[str, str] = {}
+    numbered: dict[str, str] = {}
     for name, number, text in numbered_captions(file):
         stem = PurePosixPath(name).stem
-        texts[f"{stem}_{number}"] = text
         texts.setdefault(stem, text)
-    return texts
+        numbered[f"{stem}_{number}"] = text
+    return numbered | texts  # where `a_1` is a picture of its own, its text is no second one of `a`
 
 
 def _named(truth: Path, folders: Sequence[Path]) -> dict[str, Path]:
@@ -163,13 +180,28 @@ def _named(truth: Path, folders: Sequence[Path]) -> dict[str, Path]:
     return {TRUTH: truth, **{folder.resolve().name: folder for folder in folders}}
 
 
-def _pictures(folder: Path) -> dict[str, Path]:
-    """A folder's pictures by their names without type, or what `quickstart.py colorize` adds."""
+def _pictures(folder: Path, *, truth: bool) -> dict[str, Path]:
+    """A folder's pictures by their names without type.
+
+    `quickstart.py colorize` puts its results beside the photos, with a longer name: of both, the
+    truth is the photo, and a method's picture the result.
+    """
     if not folder.is_dir():
         raise CompareError(f"{folder} is not a folder.")
-    files = [file for file in sorted(folder.iterdir()) if file.suffix.lower() in PICTURES]
-    if not files:
+    files = [
+        file
+        for file in sorted(folder.iterdir())
+        if file.suffix.lower() in PICTURES and not file.name.startswith(".")
+    ]
+    results = _by_name([file for file in files if file.stem.endswith(ADDED)], folder)
+    plain = _by_name([file for file in files if not file.stem.endswith(ADDED)], folder)
+    found = plain if truth else plain | results
+    if not found:
         raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
+    return found
+
+
+def _by_name(files: Sequence[Path], folder: Path) -> dict[str, Path]:
     names = [file.stem.removesuffix(ADDED) for file in files]
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
@@ -187,14 +219,35 @@ def _differences(files: Mapping[str, Mapping[str, Path]]) -> list[str]:
     ]
 
 
-def _undescribed(stems: Sequence[str], texts: Mapping[str, str]) -> list[str]:
-    lacking = [stem for stem in stems if stem not in texts]
-    return [f"Without a description: {', '.join(lacking)}."] if texts and lacking else []
+def _lacking(
+    photographs: Sequence[Photograph], captions: Path | None, masks: Path | None, strange: set[str]
+) -> list[str]:
+    """Name what has no description or masks, and masks of `strange` pictures."""
+    notes: list[str] = []
+    if not captions:
+        notes.append("CLIP score, color accuracy and binding are empty: no captions were given.")
+    elif undescribed := [photo.stem for photo in photographs if not photo.text]:
+        notes.append(f"Without a description: {', '.join(undescribed)}.")
+    if captions and not masks:
+        notes.append("Color accuracy and binding are empty: no masks were given.")
+    elif masks and (unmasked := [photo.stem for photo in photographs if not photo.masks]):
+        notes.append(f"Without masks: {', '.join(unmasked)}.")
+    if strange:
+        notes.append(f"Masks without a photograph in every folder: {', '.join(sorted(strange))}.")
+    return notes
+
+
+def _parts(text: str | None) -> list[str]:
+    """The comma-separated parts of a description, as the nodes take it apart."""
+    try:
+        return split_phrases("", text or "")
+    except PhraseError:
+        return []
 
 
 def _check_masks(photographs: Sequence[Photograph]) -> None:
     for photo in photographs:
-        parts = photo.text.split(",") if photo.text else []
+        parts = _parts(photo.text)
         if photo.masks and len(parts) != len(photo.masks):
             raise CompareError(
                 f"{photo.stem} has {len(photo.masks)} masks, but its description {photo.text!r} "
@@ -204,13 +257,67 @@ def _check_masks(photographs: Sequence[Photograph]) -> None:
 
 def _masks(folder: Path) -> dict[str, tuple[Path, ...]]:
     """A folder's masks by the names of their pictures, in the order of their numbers."""
+    if not folder.is_dir():
+        raise CompareError(f"{folder} is not a folder.")
     found: dict[str, list[tuple[int, Path]]] = {}
-    for file in folder.glob("*.png"):
+    files = [file for file in folder.iterdir() if file.suffix.lower() == ".png"]
+    for file in (file for file in files if not file.name.startswith(".")):
         stem, _, number = file.stem.rpartition(".")
         if not stem or not number.isdecimal():
             raise CompareError(f"{file} is not named like a mask: NAME.0.png, NAME.1.png, ...")
         found.setdefault(stem, []).append((int(number), file))
+    if not found:
+        raise CompareError(f"{folder} holds no masks: NAME.0.png, NAME.1.png, ...")
     return {stem: tuple(file for _, file in sorted(files)) for stem, files in found.items()}
+
+
+def _usable(
+    photographs: Sequence[Photograph], files: Mapping[str, Mapping[str, Path]]
+) -> tuple[list[Photograph], list[str]]:
+    """The photographs that can be scored in every folder; what is wrong with others, and to know.
+
+    All is read once before, so that a bad file costs its own photograph and not the comparison.
+    """
+    usable, notes = [], []
+    peculiar: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for photo in tqdm(photographs, desc="reading"):
+        try:
+            found = _inspect(photo, {name: some[photo.stem] for name, some in files.items()})
+        except CompareError as error:
+            notes.append(f"{photo.stem} is not scored: {error}")
+            continue
+        usable.append(photo)
+        for key in found:
+            peculiar[key].append(photo.stem)
+    if not usable:
+        raise CompareError("\n".join(["No photograph can be scored.", *notes]))
+    for (method, what), stems in peculiar.items():
+        some = ", ".join(stems[:LISTED]) + ", ..." * (len(stems) > LISTED)
+        notes.append(f"Of {method}, {len(stems)} are {what}: {some}.")
+    return usable, notes
+
+
+def _inspect(photo: Photograph, files: Mapping[str, Path]) -> list[tuple[str, str]]:
+    """Read all files of a photograph; which method's picture is unlike the truth, and how.
+
+    Raises:
+        CompareError: one cannot be read or does not fit.
+    """
+    truth = _read(photo.file)
+    height, width = truth.shape[1:]
+    if min(height, width) < SSIM_LEAST:
+        raise CompareError(f"{photo.file} is {width} x {height} px, below {SSIM_LEAST} px a side.")
+    for mask in photo.masks:
+        _read_mask(mask, truth)
+    found = []
+    for method, picture in ((name, _read(file)) for name, file in files.items() if name != TRUTH):
+        high, wide = picture.shape[1:]
+        if (high, wide) != (height, width):
+            fits = min(abs(high - wide * height / width), abs(wide - high * width / height)) <= 1
+            found.append((method, SCALED if fits else STRETCHED))
+        elif picture.equal(truth):
+            found.append((method, SAME))
+    return found
 
 
 def _score(
@@ -230,7 +337,8 @@ def _score(
         if method != TRUTH:
             found |= _against_truth(picture[None], truth[None], backbones)
         for name, sample in found.items():
-            samples[name].append(sample)
+            if all(map(isfinite, sample)):
+                samples[name].append(sample)
         if fid:
             fid.add(picture, real=method == TRUTH)
         if number < len(tiles):
@@ -248,11 +356,10 @@ def _score(
 def _against_truth(
     picture: Tensor, truth: Tensor, backbones: Backbones
 ) -> dict[str, tuple[float, ...]]:
-    difference = delta_e2000(rgb_to_lab(picture), rgb_to_lab(truth)).mean()
     found = {
         "PSNR, dB ↑": psnr(picture, truth),
         "SSIM ↑": ssim(picture, truth, 1.0),
-        "ΔE2000 ↓": difference,
+        "ΔE2000 ↓": color_difference(picture, truth),
     }
     if backbones.lpips:
         found["LPIPS ↓"] = backbones.lpips(picture, truth)
@@ -265,16 +372,12 @@ def _against_request(
     found: dict[str, tuple[float, ...]] = {"colorfulness": (float(colorfulness(picture[None])),)}
     if backbones.clip and photo.text:
         found["CLIP score ↑"] = (backbones.clip(picture, photo.text),)
-    objects = [
-        (color, _read_mask(file, picture))
-        for part, file in zip((photo.text or "").split(","), photo.masks, strict=False)
-        if (color := named_in(part))
-    ]
-    if objects:
-        right = [color_matches(mean_lab(picture, mask), color) for color, mask in objects]
-        hits = (float(sum(right)), float(len(right)))
+    masks = [_read_mask(file, picture) for file in photo.masks]
+    judged = judge_objects(picture, zip(_parts(photo.text), masks, strict=False))
+    if judged:
+        hits = (float(sum(right for _, right in judged)), float(len(judged)))
         found["color accuracy ↑"] = hits
-        if len({color for color, _ in objects}) > 1:
+        if len({color for color, _ in judged}) > 1:
             found["binding ↑"] = hits
     return found
 
@@ -296,14 +399,20 @@ def _read_like(truth: Tensor, file: Path) -> Tensor:
 
 
 def _read_mask(file: Path, picture: Tensor) -> Tensor:
-    """A mask, H,W of 0 and 1."""
+    """A mask, H,W of 0 and 1, 1 where the file is white."""
     try:
         with Image.open(file) as opened:
-            mask = (pil_to_tensor(opened.convert("L"))[0] > 127).float()
-    except OSError as error:
+            clear = opened.has_transparency_data and opened.convert("RGBA").getextrema()[3][0] < 255
+    except (*BROKEN, Image.DecompressionBombError) as error:
         raise CompareError(f"{file} cannot be read as a mask: {error}") from error
-    if mask.shape != picture.shape[1:] or not bool(mask.any()):
-        raise CompareError(f"{file} is empty or has not the size of its photograph.")
+    if clear:
+        raise CompareError(f"{file} is see-through in places: a mask is white on black.")
+    mask = (_read(file).mean(dim=0) > 0.5).float()
+    if mask.shape != picture.shape[1:]:
+        sizes = [f"{size[1]} x {size[0]} px" for size in (mask.shape, picture.shape[1:])]
+        raise CompareError(f"{file} is {sizes[0]}, its photograph {sizes[1]}: they must be equal.")
+    if not mask.any():
+        raise CompareError(f"{file} marks nothing: a mask is white (255) where the thing is.")
     return mask
 
 

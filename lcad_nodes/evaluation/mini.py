@@ -1,8 +1,9 @@
 """The bars of a small model, on objects and photographs that it was never trained on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -104,8 +105,10 @@ ROWS = (
     ),
     Row("masks alone", "the same without guidance", _unguided, None, share=True),
     Row("masks alone", "what guidance adds, in points", _gain, (0.3, 1), share=True),
-    Row("outside", "mean ΔE2000 to the truth outside the objects", mean, (0, 6)),
-    Row("gray", "the same of the gray photo", mean, None),
+    Row("outside one", "mean ΔE2000 to the truth outside one object", mean, (0, 6)),
+    Row("gray outside one", "the same of the gray photo", mean, None),
+    Row("outside several", "mean ΔE2000 to the truth outside 2-3 objects", mean, (0, 6)),
+    Row("gray outside several", "the same of the gray photo", mean, None),
     Row("lightness", "SSIM of the decoder's own lightness", mean, (0.97, INF)),
     Row("autoencoder", "autoencoder on true colors, PSNR in dB", mean, (30, INF)),
     Row("locked", "the same with the photo's lightness, PSNR in dB", mean, None),
@@ -146,7 +149,7 @@ class Measurement:
         others = [recolored(scene) for scene in scenes]
         changed = self._colorizer.decode(self._colorizer.sample(luminance, others, seed), luminance)
         self.samples["one"] += hits(scenes, pictures)
-        self._outside(scenes, pictures)
+        self._outside(scenes, pictures, "one")
         self.samples["distinct"] += told_apart(scenes, pictures, changed)
         own, photos = self._colorizer.own_lightness(latents, luminance)
         self.samples["lightness"] += column(ssim(own, photos, 100.0))
@@ -158,7 +161,7 @@ class Measurement:
         """Measure scenes of different objects, all described with their places, without masks."""
         pictures = self._described(scenes, seed)
         self.samples["several"] += hits(scenes, pictures)
-        self._outside(scenes, pictures)
+        self._outside(scenes, pictures, "several")
 
     def unplaced(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure the same scenes described without places."""
@@ -218,10 +221,14 @@ class Measurement:
         self._show(scenes, (texts, pictures), seed=seed)
         return pictures
 
-    def _outside(self, scenes: Sequence[Scene], pictures: Tensor) -> None:
-        """Compare what is outside the objects with the truth, and the gray photo with it too."""
-        self.samples["outside"] += outside(scenes, pictures)
-        self.samples["gray"] += outside(scenes, gray(lightness(stack(scenes)[0])))
+    def _outside(self, scenes: Sequence[Scene], pictures: Tensor, objects: str) -> None:
+        """Compare what is outside the objects with the truth, and the gray photo with it too.
+
+        Apart for one object and several: scenes of one number have the same background in both.
+        """
+        self.samples[f"outside {objects}"] += outside(scenes, pictures)
+        gray_photos = gray(lightness(stack(scenes)[0]))
+        self.samples[f"gray outside {objects}"] += outside(scenes, gray_photos)
 
     def _of_one(
         self, scenes: Sequence[Scene], seed: int, photographs: list[list[Tile]] | None = None
@@ -274,31 +281,38 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
         count: scenes a row; of outlined photographs, all that there are.
     """
     builder = SceneBuilder(stamps, photos, SIDE, "held_out")
-    one = [builder.build(n, objects=1, description="full") for n in range(count)]
 
-    def of_several(kinds: Kinds, places: bool) -> list[Scene]:
-        return [
-            builder.build(n, objects=2 + n % 2, kinds=kinds, description="full", places=places)
-            for n in range(count)
-        ]
+    def one(n: int) -> Scene:
+        return builder.build(n, objects=1, description="full")
 
-    natural = [builder.build(n, objects=0, description="none") for n in range(count)]
-    mixed = [natural[n] if n % 2 else one[n] for n in range(count)]
+    def natural(n: int) -> Scene:
+        return builder.build(n, objects=0, description="none")
+
+    def several(kinds: Kinds, places: bool) -> Callable[[int], Scene]:
+        given: Any = {"kinds": kinds, "places": places, "description": "full"}
+        return lambda n: builder.build(n, objects=2 + n % 2, **given)
+
     measurement = Measurement(colorizer)
-    plan = [
-        (measurement.one, in_batches(one, BATCH)),
-        (measurement.several, in_batches(of_several("different", True), BATCH)),
-        (measurement.unplaced, in_batches(of_several("different", False), BATCH)),
-        (measurement.alike, in_batches(of_several("same", True), BATCH)),
-        (measurement.masks_alone, in_batches(of_several("same", False), BATCH)),
-        (measurement.undescribed, in_batches(natural, BATCH)),
-        (measurement.autoencoder, in_batches(mixed, BATCH)),
+    of_scenes = [
+        (measurement.one, one),
+        (measurement.several, several("different", True)),
+        (measurement.unplaced, several("different", False)),
+        (measurement.alike, several("same", True)),
+        (measurement.masks_alone, several("same", False)),
+        (measurement.undescribed, natural),
+        (measurement.autoencoder, lambda n: natural(n) if n % 2 else one(n)),
+    ]
+    for step, build in of_scenes:
+        batches = list(in_batches(range(count), BATCH))
+        for seed, numbers in enumerate(tqdm(batches, desc=step.__name__)):
+            step(list(map(build, numbers)), seed)
+    of_photographs = [
         (measurement.photograph, describe_photos(photos, "held_out", SIDE, [1])),
         (measurement.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
         (measurement.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
     ]
-    for step, batches in plan:
-        for seed, batch in enumerate(tqdm(list(batches), desc=step.__name__)):
+    for step, batches in of_photographs:
+        for seed, batch in enumerate(tqdm(batches, desc=step.__name__)):
             step(batch, seed)
     return measurement
 

@@ -210,7 +210,8 @@ class SceneBuilder:
             aspect: width over height; the longer side is a multiple of 8 where the shorter is.
 
         Raises:
-            SceneError: `objects` is out of range, or no photograph's things are known.
+            SceneError: `objects` is out of range, no photograph's things are known, or there are
+                too few cut-outs of different names.
         """
         if objects is not None and not 0 <= objects <= 3:
             raise SceneError(f"A scene has 0 to 3 objects, not {objects}.")
@@ -335,10 +336,19 @@ class SceneBuilder:
             alike = [cutout for cutout in self._cutouts if cutout.name == name]
             return [alike[rng.integers(len(alike))] for _ in range(count)], True
         chosen: list[CutOut] = []
+
+        def fits(cutout: CutOut) -> bool:
+            """A name inside another ("truck", "dump truck") could not be told by its words."""
+            return not any(cutout.name in c.name or c.name in cutout.name for c in chosen)
+
         while len(chosen) < count:
+            if not any(map(fits, self._cutouts)):
+                raise SceneError(
+                    f"There are too few cut-outs of different names for {count} in a scene: no "
+                    f"other goes with {', '.join(cutout.name for cutout in chosen)}."
+                )
             cutout = self._cutouts[rng.integers(len(self._cutouts))]
-            # A name inside another ("truck", "dump truck") could not be told apart by its words.
-            if not any(cutout.name in c.name or c.name in cutout.name for c in chosen):
+            if fits(cutout):
                 chosen.append(cutout)
         return chosen, False
 

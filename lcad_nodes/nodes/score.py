@@ -10,9 +10,8 @@ from comfy_api.latest import io, ui
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from ..color.lab import rgb_to_lab
-from ..color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
-from ..color.names import color_matches, named_in
+from ..color.measures import color_difference, colorfulness, psnr, ssim
+from ..color.names import judge_objects
 from ..host.instances import Instances
 from .compat import schema
 from .types import CATEGORY, LCADInstances, fit_reference, from_image
@@ -106,10 +105,8 @@ def _measure(picture: Tensor, truth: Tensor | None, instances: Instances | None)
     figures: Figures = dict.fromkeys(DECIMALS)
     if truth is not None:
         pair = picture[None], truth[None]
-        similarity = psnr(*pair), ssim(*pair, peak=1.0)
-        difference = delta_e2000(*map(rgb_to_lab, pair)).mean()
-        values = (*map(float, similarity), float(difference))
-        figures |= zip(("psnr", "ssim", "delta_e2000"), values, strict=True)
+        values = psnr(*pair), ssim(*pair, peak=1.0), color_difference(*pair)
+        figures |= zip(("psnr", "ssim", "delta_e2000"), map(float, values), strict=True)
     figures["colorfulness"] = float(colorfulness(picture[None]))
     return figures | (_by_objects(picture, instances) if instances else {})
 
@@ -126,14 +123,10 @@ def _by_objects(picture: Tensor, instances: Instances) -> Figures:
     """
     instances.check_size((picture.shape[1], picture.shape[2]))
     masks = interpolate(instances.masks[None], picture.shape[1:], mode="nearest-exact")[0]
-    asked = [
-        (color, mask.to(picture))
-        for item, mask in zip(instances.items, masks, strict=True)
-        if (color := named_in(item.phrase))
-    ]
-    right = [color_matches(mean_lab(picture, mask), color) for color, mask in asked]
-    share = sum(right) / len(right) if right else None
-    several = len({color for color, _ in asked}) > 1
+    phrases = [item.phrase for item in instances.items]
+    judged = judge_objects(picture, zip(phrases, masks.to(picture), strict=True))
+    share = sum(right for _, right in judged) / len(judged) if judged else None
+    several = len({color for color, _ in judged}) > 1
     return {"color_accuracy": share, "binding": share if several else None}
 
 

@@ -9,8 +9,16 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
+from lcad_nodes.color import lab
 from lcad_nodes.color.lab import ImageError, gray, rgb_to_lab
-from lcad_nodes.color.measures import colorfulness, delta_e2000, mean_lab, psnr, ssim
+from lcad_nodes.color.measures import (
+    color_difference,
+    colorfulness,
+    delta_e2000,
+    mean_lab,
+    psnr,
+    ssim,
+)
 
 # Sharma, Wu and Dalal, "The CIEDE2000 color-difference formula" (2005), table 1.
 SHARMA = [
@@ -96,6 +104,19 @@ def test_ssim_knows_the_range_of_lightness() -> None:
     assert ssim(100 * one, 100 * two, 100.0).item() == pytest.approx(
         ssim(one, two, 1.0).item(), abs=1e-5
     )
+
+
+def test_a_picture_measured_in_bands_has_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(3)
+    one, two = torch.rand(2, 2, 3, 31, 16, generator=generator)
+    whole = ssim(one, two, 1.0), color_difference(one, two)
+    pixels = delta_e2000(rgb_to_lab(one), rgb_to_lab(two))
+    assert whole[1].tolist() == pytest.approx(pixels.mean(dim=(1, 2, 3)).tolist(), rel=1e-5)
+    for rows in (1, 2, 10):
+        monkeypatch.setattr(lab, "BAND_PIXELS", 2 * 16 * rows)
+        banded = ssim(one, two, 1.0), color_difference(one, two)
+        for expected, found in zip(whole, banded, strict=True):
+            assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
 
 
 def test_an_objects_mean_color_leaves_out_what_is_around_it() -> None:

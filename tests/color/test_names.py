@@ -4,12 +4,13 @@ import pytest
 import torch
 from color_terms import nearest_term
 
-from lcad_nodes.color.lab import rgb_to_lab
+from lcad_nodes.color.lab import ImageError, rgb_to_lab
 from lcad_nodes.color.names import (
     PROTOTYPES,
     TERMS,
     ColorNameError,
     color_matches,
+    judge_objects,
     named_in,
     terms_at,
 )
@@ -81,10 +82,21 @@ def test_an_unknown_term_is_named() -> None:
     [
         ("the red cup", "red"),
         ("A PURPLE COW on the left", "purple"),
-        ("the cup is blue, not green", "blue"),
+        ("a grey Grey parrot", "gray"),
+        ("red, as red as can be", "red"),
+        ("a blue and white bus", None),
         ("an infrared camera", None),
         ("", None),
     ],
 )
-def test_the_first_color_word_of_a_text(text: str, term: str | None) -> None:
+def test_the_only_color_word_of_a_text(text: str, term: str | None) -> None:
     assert named_in(text) == term
+
+
+def test_only_things_of_one_color_are_judged() -> None:
+    image = torch.tensor([0.78, 0.16, 0.14])[:, None, None].repeat(1, 4, 4)
+    mask = torch.ones(4, 4)
+    things = [("a red cup", mask), ("the cup", mask), ("a red or blue cup", 0 * mask)]
+    assert judge_objects(image, [*things, ("a blue one", mask)]) == [("red", True), ("blue", False)]
+    with pytest.raises(ImageError, match="marks 0 px"):
+        judge_objects(image, [("a red cup", 0 * mask)])

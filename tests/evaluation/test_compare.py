@@ -1,6 +1,7 @@
 """Folders of results, side by side."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,17 @@ def test_results_named_as_quickstart_names_them_are_of_their_photographs(
     made = write(tmp_path / "made", {f"{name}.color.png": halves(RED, BLUE) for name in "abc"})
     comparison = compare([made], truth, None, None, NOTHING)
     assert comparison.figures["made"]["SSIM ↑"].count == 3
-    assert not comparison.notes
+    assert not [note for note in comparison.notes if "lacks" in note]
+
+
+def test_results_beside_their_photographs_are_told_from_them(tmp_path: Path) -> None:
+    beside = write(
+        tmp_path / "beside", {"a.jpg": halves(RED, RED), "a.color.jpg": halves(RED, BLUE)}
+    )
+    (beside / "._a.jpg").write_bytes(b"what another system keeps of a file")
+    figures = compare([beside], beside, None, None, NOTHING).figures
+    assert figures["truth"]["colorfulness"] != figures["beside"]["colorfulness"]
+    assert figures["beside"]["ΔE2000 ↓"].value > 10
 
 
 def test_only_photographs_that_all_have_are_scored_and_the_others_are_named(
@@ -77,18 +88,54 @@ def test_only_photographs_that_all_have_are_scored_and_the_others_are_named(
 ) -> None:
     comparison = compare(folders, truth, None, None, NOTHING)
     assert comparison.figures["right"]["SSIM ↑"].count == 2
-    assert comparison.notes == (
+    assert comparison.notes[:3] == (
         "Not scored, since truth lacks them: d.",
         "Not scored, since right lacks them: d.",
         "Not scored, since wrong lacks them: c.",
     )
 
 
+def test_a_bad_file_costs_its_own_photograph_only(
+    tmp_path: Path, truth: Path, folders: tuple[Path, Path]
+) -> None:
+    captions = tmp_path / "captions.json"
+    captions.write_text(json.dumps({name: "a red cup" for name in "abc"}))
+    marks = {f"{name}.0.png": torch.ones(1, 16, 16) for name in "abc"}
+    masks = write(tmp_path / "masks", marks)
+    for broken, said in [
+        (torch.zeros(1, 16, 16), r"b is not scored: .*b\.0\.png marks nothing"),
+        (torch.ones(1, 16, 8), r"b is not scored: .*b\.0\.png is 8 x 16 px, its .* 16 x 16 px"),
+        (torch.full((4, 16, 16), 0.5), r"b is not scored: .*b\.0\.png is see-through"),
+    ]:
+        to_pil_image(broken).save(masks / "b.0.png")
+        comparison = compare(folders, truth, captions, masks, NOTHING)
+        assert comparison.figures["right"]["SSIM ↑"].count == 1
+        assert re.search(said, "\n".join(comparison.notes))
+    (folders[0] / "a.png").write_bytes(b"not a picture")
+    with pytest.raises(CompareError, match=r"No photograph can .*\s.*right.a\.png cannot be read"):
+        compare(folders, truth, captions, masks, NOTHING)
+
+
+def test_what_was_made_to_fit_or_left_out_is_named(tmp_path: Path, truth: Path) -> None:
+    square, wide = torch.rand(2, 3, 16, 32, generator=torch.Generator().manual_seed(0))
+    made = {"a.png": square[:, ::2, ::4], "b.png": wide, "c.png": halves(RED, RED)}
+    comparison = compare([write(tmp_path / "made", made)], truth, None, None, NOTHING)
+    assert {
+        "Of made, 1 are scaled to the size of the truth: a.",
+        "Of made, 1 are stretched to the truth's proportions, right only if they had been "
+        "squeezed: b.",
+        "Of made, 1 are equal to the truth and left out of PSNR, which is infinite: c.",
+        "CLIP score, color accuracy and binding are empty: no captions were given.",
+    } <= set(comparison.notes)
+    counts = {name: found.count for name, found in comparison.figures["made"].items()}
+    assert (counts["PSNR, dB ↑"], counts["SSIM ↑"]) == (2, 3)
+
+
 def test_objects_are_scored_where_descriptions_and_masks_are(
     tmp_path: Path, truth: Path, folders: tuple[Path, Path]
 ) -> None:
     captions = tmp_path / "captions.json"
-    texts = {"a.png": ["a red cup, a blue cup"], "b.png": ["a blue cup, the other cup"]}
+    texts = {"a.png": ["a red cup、 a blue cup,"], "b.png": ["a blue cup, a red and blue cup"]}
     captions.write_text(json.dumps(texts))
     left, right = torch.zeros(2, 1, 16, 16)
     left[..., :8], right[..., 8:] = 1, 1
@@ -144,6 +191,10 @@ class Thumbnail(nn.Module):
             {"a.jpg": ["one", "two"], "b.jpg": ["three"]},
             {"a": "one", "a_0": "one", "a_1": "two", "b": "three", "b_0": "three"},
         ),
+        (
+            {"a.jpg": ["one", "two"], "a_1.jpg": "of another"},
+            {"a": "one", "a_0": "one", "a_1": "of another", "a_1_0": "of another"},
+        ),
         ({"vg/a.jpg_1": "one", "vg/a.jpg_3": "two"}, {"a": "one", "a_1": "one", "a_3": "two"}),
         (
             {
@@ -177,12 +228,14 @@ def test_folders_that_do_not_go_together(
     to_pil_image(halves(RED, RED)).save(other / "z.png")
     with pytest.raises(CompareError, match="No photograph"):
         compare([other], truth, None, None, NOTHING)
-    (other / "a.png").write_bytes(b"not a picture")
-    with pytest.raises(CompareError, match=r"a\.png cannot be read"):
-        compare([other], truth, None, None, NOTHING)
+    for masks, said in ((tmp_path / "nowhere", "not a folder"), (other, "z.png is not named")):
+        with pytest.raises(CompareError, match=said):
+            compare([folders[0]], truth, None, masks, NOTHING)
     to_pil_image(halves(RED, RED)).save(other / "z.bmp")
     with pytest.raises(CompareError, match="more than one picture named z"):
         compare([other], truth, None, None, NOTHING)
+    with pytest.raises(SystemExit, match="nowhere is not a folder"):
+        main(["compare", str(tmp_path / "nowhere"), "--truth", str(truth)])
 
 
 def test_the_command_writes_what_it_prints(
