@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .cutouts import Split, split_of
-from .files import BROKEN
+from .files import BROKEN, files_below
 from .recolor import Painter, to_rgb
 
 PHOTO_SIDE = 384
@@ -58,7 +58,7 @@ def photo_files(paths: Sequence[Path], split: Split) -> list[Path]:
     return sorted(
         file
         for path in paths
-        for file in (path.rglob("*") if path.is_dir() else [path])
+        for file in (files_below(path) if path.is_dir() else [path])
         if file.suffix.lower() in PHOTO_TYPES and split_of(Path(file.name)) == split
     )
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -28,6 +29,19 @@ class PictureError(ValueError):
 
 class CaptionsError(ValueError):
     """A caption file is not in a known format; the message names file and place."""
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file in a folder and its subfolders, linked ones too; none is entered twice."""
+    entered: set[Path] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders.sort()
+        yield from (Path(here) / name for name in names)
 
 
 def read_picture(source: Path | bytes) -> Image.Image:

@@ -43,7 +43,7 @@ def attention_maps(
     if step > settings.steps:
         raise ScheduleError(f"step is {step}, but there are {settings.steps} steps")
     guidance = guidance_of(model) or Guidance(instances, 0.0, 0.0, 1.0, "fast", "sum")
-    if guidance.instances is not instances:
+    if not guidance.instances.equals(instances):
         raise ConditioningError(
             "the model is guided by other instances than those to look at: connect both to one "
             "'Describe Objects (L-CAD)'"

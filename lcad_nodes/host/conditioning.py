@@ -11,12 +11,11 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
+from .hints import GEOMETRY_KEY, hints_placed
 from .luminance import Luminance
 from .origin import Origin
 
 Conditioning = Sequence[Any]
-GEOMETRY_KEY = "lcad_geometry"
-"""Where a conditioning carries how the photo lies in the latent."""
 ORIGIN_KEY = "lcad_origin"
 """Where a conditioning carries the encoder that its luminance is from."""
 INSTANCES_KEY = "lcad_instances"
@@ -150,21 +149,25 @@ def check_inputs(
     check_origin(conditioning.get(ORIGIN_KEY), origin)
 
 
-def refuse_mixed_photos(model: ModelPatcher) -> None:
-    """Have a model refuse prompts of different photos, whatever samples it; its clones do, too."""
+def sample_one_photo(model: ModelPatcher) -> None:
+    """Have a model refuse prompts of different photos, and ControlNet's hints lie on the photo.
+
+    That holds whatever samples it, and for its clones.
+    """
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY, _sample_one_photo)
 
 
 def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
     """Wrap the host's sampling."""
     guider: Any = executor.class_obj
-    conds = chain.from_iterable(guider.conds.values())
+    conds = list(chain.from_iterable(guider.conds.values()))
     if len({cond[DIGESTS_KEY] for cond in conds if DIGESTS_KEY in cond}) > 1:
         raise ConditioningError(
             "the prompts carry the luminance of different photos: put positive and negative "
             "through one 'Add Photo to Prompts (L-CAD)'"
         )
-    return executor(*args, **kwargs)
+    with hints_placed(conds):
+        return executor(*args, **kwargs)
 
 
 def _size(tensor: Tensor) -> str:

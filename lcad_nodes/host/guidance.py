@@ -8,7 +8,7 @@ to the attention layers.
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import comfy.model_management as management
 import torch
@@ -29,6 +29,10 @@ Observe = Callable[[Tensor, tuple[int, int], int], None]
 """Told the logits that a layer attends with (B x heads x positions x tokens) where a prompt has
 instances, the layer's grid and the length of the encoded prompt."""
 KEY = "lcad_guidance"
+_ALREADY = (
+    "replaces the model's cross-attention, as IP-Adapter does, and so does guidance by masks: "
+    "use one of the two, as a model has one cross-attention"
+)
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +114,8 @@ def guide_attention(
 ) -> ModelPatcher:
     """Give a model guidance; the model itself stays as it is.
 
-    Works with any sampler. A model that has guidance gets this one instead.
+    Works with any sampler. A model that has guidance gets this one instead. Nodes that replace
+    cross-attention themselves, as IP-Adapter does, cannot go with it.
 
     Args:
         model: a luminance-conditioned model.
@@ -118,9 +123,14 @@ def guide_attention(
         observe: called by every cross-attention, at every step.
 
     Raises:
-        ConditioningError: if the model is not luminance-conditioned.
+        ConditioningError: if the model is not luminance-conditioned, or another node has replaced
+            its cross-attention.
     """
     extra_channels(model)
+    replaced = model.model_options["transformer_options"].get("patches_replace", {})
+    for patch in replaced.get("attn2", {}).values():
+        if not isinstance(patch, GuidedAttention):
+            raise ConditioningError(f"{type(patch).__name__} {_ALREADY}")
     guided = model.clone()
     wrappers = {
         WrappersMP.OUTER_SAMPLE: SamplePreparation(guidance),
@@ -164,7 +174,7 @@ class SamplePreparation:
         """Wrap the host's sampling."""
         guider: Any = executor.class_obj
         conds = [cond for conds in guider.conds.values() for cond in conds]
-        guided = [cond.get(INSTANCES_KEY) is self.guidance.instances for cond in conds]
+        guided = [self.guidance.instances.equals(cond.get(INSTANCES_KEY)) for cond in conds]
         if not any(guided):
             raise ConditioningError(
                 "the model is guided by instances, but no conditioning comes from them: connect "
@@ -260,6 +270,10 @@ class GuidedAttention:
 
     guidance: Guidance
     observe: Observe | None
+
+    def add(self, patch: Any, **_values: Any) -> NoReturn:
+        """Refuse a second replacement, which IP-Adapter and its kin add by this name."""
+        raise ConditioningError(f"{getattr(patch, '__name__', 'another node')} {_ALREADY}")
 
     # The host compiles without checking whether `options` has changed since: what is traced once
     # would stay in the first call's phase, with the first call's masks.

@@ -11,7 +11,7 @@ import torch
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 from torch import Tensor
 
-from ..model.geometry import Size
+from ..model.geometry import Size, in_proportion
 from ..model.phrases import PhraseError, Token, find_spelled, spellings, split_phrases
 from .conditioning import INSTANCES_KEY, Conditioning
 
@@ -49,6 +49,19 @@ class Instances:
         """All masks, instances x H x W."""
         return torch.stack([item.mask for item in self.items])
 
+    def equals(self, other: "Instances | None") -> bool:
+        """Whether another has the same phrases, tokens and masks.
+
+        The host keeps some nodes' outputs and makes others anew, as it has the memory.
+        """
+        if other is None or len(other.items) != len(self.items):
+            return False
+        pairs = zip(self.items, other.items, strict=True)
+        return self is other or all(
+            (one.phrase, one.tokens) == (two.phrase, two.tokens) and one.mask.equal(two.mask)
+            for one, two in pairs
+        )
+
     def check_size(self, photo: Size) -> None:
         """Compare the masks with the photo: their scale may be another, but not their shape.
 
@@ -59,7 +72,7 @@ class Instances:
             MaskError: if the sides are not in the photo's proportion, up to a mask's pixel.
         """
         height, width = self.items[0].mask.shape
-        if 2 * abs(height * photo[1] - width * photo[0]) > sum(photo):
+        if not in_proportion((height, width), photo):
             named = ", ".join(f"{n} ('{item.phrase}')" for n, item in enumerate(self.items, 1))
             raise MaskError(
                 f"mask {named}: {height} x {width} px, but the photo is {photo[0]} x {photo[1]} "

@@ -31,7 +31,7 @@ from ..model.checkpoint import (
 from ..model.luminance import LuminanceEncoder, is_luminance
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
 from .compat import CoreModelPatcher, is_dynamic
-from .conditioning import ConditioningError, check_inputs, refuse_mixed_photos
+from .conditioning import ConditioningError, check_inputs, sample_one_photo
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT, inference_dtype
 from .origin import Origin, set_origin
@@ -243,7 +243,7 @@ def _build_model(
     if assign and not is_dynamic(patcher):  # dynamic memory converts weights as it moves them
         unet = {key: weight.to(dtype) for key, weight in unet.items()}
     model.diffusion_model.load_state_dict(unet, assign=assign)
-    refuse_mixed_photos(patcher)
+    sample_one_photo(patcher)
     return patcher
 
 

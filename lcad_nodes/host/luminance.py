@@ -37,7 +37,7 @@ class Luminance:
         features: the encoder's ten outputs, BxCxhxw each, on the host's intermediate device.
         lightness: CIE L at full resolution, Bx1xHxW in [0, 100].
         geometry: how the photos lie in the features' grid.
-        digests: of each photo as the encoder reads it, to tell photos apart.
+        digests: of each photo's lightness, to tell photos apart, at whatever size they are read.
         origin: the encoder, where it is known.
     """
 
@@ -73,12 +73,20 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
     geometry = _as_trained(encoder, size) if as_trained else Geometry.fit(size, resolution)
     read = geometry.place(lightness, "bilinear")
     progress = Progress(len(read))
-    features = [_run(encoder, row, progress) for row in network_input(read).split(1)]
+    features: list[Tensor] = []
+    for number, row in enumerate(network_input(read).split(1)):
+        found = _run(encoder, row, progress)
+        # Clips are long and their features many: none is held twice.
+        features = features or [
+            feature.new_empty((len(read), *feature.shape[1:])) for feature in found
+        ]
+        for feature, one in zip(features, found, strict=True):
+            feature[number] = one[0]
     return Luminance(
-        features=tuple(map(torch.cat, zip(*features, strict=True))),
+        features=tuple(features),
         lightness=lightness,
         geometry=geometry,
-        digests=tuple(map(_digest, read)),
+        digests=tuple(map(_digest, lightness)),
         origin=origin_of(encoder),
     )
 
@@ -113,7 +121,7 @@ def inference_dtype(width: int, device: torch.device) -> torch.dtype:
 
 
 def _digest(photo: Tensor) -> str:
-    return hashlib.sha256(photo.cpu().numpy().tobytes()).hexdigest()
+    return hashlib.sha256(photo.cpu().contiguous().numpy()).hexdigest()
 
 
 def _run(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:

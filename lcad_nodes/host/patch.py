@@ -19,7 +19,7 @@ from ..model.patch import (
     subtract,
     to_file,
 )
-from .conditioning import check_inputs, refuse_mixed_photos
+from .conditioning import check_inputs, sample_one_photo
 from .files import check_family, read_tensors
 from .loading import PATCHED_CHANNELS, RESOLUTION_METADATA, build_encoder, trained_at
 from .luminance import TRAINED_AT
@@ -120,7 +120,7 @@ def apply_patch(
     patcher.set_attachments(TRAINED_AT, trained_at(path))
     checking = _checking(model.model, channels, origin_of(patcher))
     patched.add_object_patch("extra_conds", checking)
-    refuse_mixed_photos(patched)
+    sample_one_photo(patched)
     return patched, patcher
 
 

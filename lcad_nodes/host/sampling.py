@@ -50,20 +50,24 @@ class ReferenceSampler(comfy.samplers.KSAMPLER):
 
     The published sampler starts from x_T as it is, and decodes the x that it ends with as it is,
     though alpha_bar there is not 1. The host counts in x / sqrt(alpha_bar), and sqrt(alpha_bar)
-    is 1 / sqrt(1 + sigma^2).
+    is 1 / sqrt(1 + sigma^2). A part of the schedule is sampled as the host does, but for these
+    ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, schedule: Tensor) -> None:
+        """Take the whole schedule, S + 1 falling sigmas (see `reference_sigmas`)."""
         super().__init__(comfy.samplers.sampler_object("euler").sampler_function)
+        self._first, self._last = float(schedule[0]), float(schedule[-1])
 
     def max_denoise(self, model_wrap: Any, sigmas: Tensor) -> bool:
-        """Tell the host to start from noise * sqrt(1 + sigma^2)."""
-        return True
+        """Tell the host to start from noise * sqrt(1 + sigma^2), at the schedule's start."""
+        return float(sigmas[0]) == self._first or super().max_denoise(model_wrap, sigmas)
 
     def sample(self, model_wrap: Any, sigmas: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Sample, and scale the result as published."""
+        """Sample, and scale the result as published, at the schedule's end."""
         samples = super().sample(model_wrap, sigmas, *args, **kwargs)
-        return samples / (1 + sigmas[-1] ** 2).sqrt()
+        at_end = float(sigmas[-1]) == self._last
+        return samples / (1 + self._last**2) ** 0.5 if at_end else samples
 
 
 def reference_sigmas(model: ModelPatcher, steps: int) -> Tensor:

@@ -8,7 +8,7 @@ from torch.nn.functional import interpolate, pad
 
 LATENT_PIXEL = 8
 """Pixels along one side of a latent pixel; sides are padded to multiples of it, and no further:
-the host stretches noise masks, areas and ControlNet hints over photo and padding together."""
+the host stretches noise masks and areas over photo and padding together."""
 SMALLEST = 64
 """Shortest padded side: below it, the UNet's deepest level would have less than one position."""
 
@@ -119,6 +119,11 @@ class Geometry:
         sides = zip(size, self.working, self.padded, strict=True)
         padded = [max(shown, round(shown * whole / part)) for shown, part, whole in sides]
         return interpolate(maps, padded, mode="bilinear")[:, :, : size[0], : size[1]]
+
+
+def in_proportion(size: Size, photo: Size) -> bool:
+    """Whether a picture has a photo's proportions, up to one of its pixels."""
+    return 2 * abs(size[0] * photo[1] - size[1] * photo[0]) <= sum(photo)
 
 
 def _filled_up(side: int) -> int:

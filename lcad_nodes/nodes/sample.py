@@ -138,7 +138,8 @@ class ReferenceSchedule(io.ComfyNode):
     @classmethod
     def execute(cls, model: io.Model.Type, steps: int) -> io.NodeOutput:
         """Compute the schedule."""
-        return io.NodeOutput(reference_sigmas(model, steps), ReferenceSampler())
+        sigmas = reference_sigmas(model, steps)
+        return io.NodeOutput(sigmas, ReferenceSampler(sigmas))
 
 
 def sampling_inputs() -> list[io.Input]:

@@ -107,7 +107,9 @@ def test_the_model_stays_as_it_is(scene: Scene) -> None:
 
 
 def test_other_instances_are_refused(scene: Scene) -> None:
-    other = replace(scene, instances=Instances(scene.instances.items))
+    *same, last = scene.instances.items
+    changed = replace(last, mask=last.mask.flip(1))
+    other = replace(scene, instances=Instances((*same, changed)))
     with pytest.raises(ConditioningError, match="guided by other instances"):
         other.maps(scene.guided())
     with pytest.raises(ConditioningError, match="no conditioning comes from them"):

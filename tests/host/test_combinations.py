@@ -38,11 +38,18 @@ from safetensors.torch import save_file
 from sample_workflows import every_node, side_by_side
 from torch import Tensor
 
-from lcad_nodes.host.conditioning import Conditioning, add_luminance, empty_latent
+from lcad_nodes.host.conditioning import (
+    Conditioning,
+    ConditioningError,
+    add_luminance,
+    empty_latent,
+)
 from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
+from lcad_nodes.host.hints import GEOMETRY_KEY, hints_placed
 from lcad_nodes.host.instances import Instances, encode_instances, remember
 from lcad_nodes.host.loading import Checkpoint, load_checkpoint
-from lcad_nodes.host.luminance import Luminance, encode_luminance
+from lcad_nodes.host.luminance import TRAINED_AT, Luminance, encode_luminance
+from lcad_nodes.model.geometry import Geometry
 
 SIZE = 64
 SAME = 1e-5
@@ -251,6 +258,68 @@ def test_controlnet(scene: Scene, control: Any) -> None:
     assert same(controlled(scene.guided(strength=0.0)), unguided)
 
 
+def test_hints_lie_on_a_photo_that_is_squeezed(scene: Scene, control: Any) -> None:
+    """By itself, the host would cut the hint's sides off."""
+    photo, hint = torch.rand(2, 1, 3, SIZE, 2 * SIZE, generator=torch.manual_seed(0))
+    encoder = scene.loaded.encoder.clone()
+    encoder.set_attachments(TRAINED_AT, (SIZE, SIZE))
+    luminance = encode_luminance(encoder, photo, -1)
+    assert luminance.geometry.padded == (SIZE, SIZE)
+
+    def controlled(picture: Tensor) -> Tensor:
+        positive, negative = nodes.ControlNetApplyAdvanced().apply_controlnet(
+            scene.encode("a red cup"),
+            scene.negative,
+            control,
+            picture.movedim(1, -1),
+            1.0,
+            0.0,
+            1.0,
+        )
+        positive, negative = (add_luminance(each, luminance) for each in (positive, negative))
+        return replace(scene, negative=negative, luminance=luminance).sample(scene.model, positive)
+
+    squeezed = luminance.geometry.place(hint, "nearest-exact")
+    assert torch.equal(controlled(hint), controlled(squeezed))
+    assert differ(controlled(hint), controlled(squeezed.flip(3)))
+
+
+def test_hints_come_back_as_they_were(control: Any) -> None:
+    first, second = torch.rand(2, 1, 3, 60, 120, generator=torch.manual_seed(0))
+    inner = control.copy().set_cond_hint(first)
+    outer = control.copy().set_cond_hint(second[..., :60]).set_previous_controlnet(inner)
+    geometry = Geometry.fit((30, 60), 64, squeeze=2.0)
+    conds = [{"control": outer, GEOMETRY_KEY: geometry}] * 2 + [{"control": inner}, {}]
+    sizes = []
+
+    def interrupted() -> None:
+        with hints_placed(conds):
+            sizes.extend(tuple(one.cond_hint_original.shape[2:]) for one in (inner, outer))
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        interrupted()
+    assert sizes == [(64, 64), (60, 60)]  # the second is of another shape than the photo
+    assert inner.cond_hint_original is first
+    assert inner.extra_concat_orig == []
+
+
+def test_another_replacement_of_attention_is_refused(scene: Scene) -> None:
+    """IP-Adapter replaces it before guidance, or adds itself to what it takes for its own."""
+
+    def adapter(q: Tensor, _k: Tensor, _v: Tensor, _options: dict[str, Any]) -> Tensor:
+        return q
+
+    before = scene.model.clone()
+    before.set_model_attn2_replace(adapter, "middle", 0)
+    with pytest.raises(ConditioningError, match="function replaces the model's cross-attention"):
+        scene.guided(before)
+    patches = scene.guided().model_options["transformer_options"]["patches_replace"]["attn2"]
+    with pytest.raises(ConditioningError, match=r"adapter replaces .* as IP-Adapter does"):
+        patches["middle", 0].add(adapter, weight=1.0)
+    assert scene.guided(scene.guided()) is not None
+
+
 def low_rank(name: str, outputs: int, inputs: int) -> dict[str, Tensor]:
     shapes = {f"{name}.lora_up.weight": [outputs, 4], f"{name}.lora_down.weight": [4, inputs]}
     return weights_by_name(0, shapes)
@@ -446,6 +515,13 @@ def test_a_batch_of_latents_of_one_photo(scene: Scene, guided: Tensor) -> None:
     assert same(found[:1], guided)
     assert differ(found[1:], guided)
     assert differ(found, scene.sample(scene.model, latent=latent))
+
+
+def test_instances_that_the_host_made_anew_are_the_same(scene: Scene, guided: Tensor) -> None:
+    """Short of memory, it forgets some nodes' outputs and keeps others."""
+    items = tuple(replace(item, mask=item.mask.clone()) for item in scene.instances.items)
+    positive = add_luminance(remember(scene.positive, Instances(items)), scene.luminance)
+    assert torch.equal(scene.sample(scene.guided(), positive), guided)
 
 
 def test_two_guided_models_do_not_disturb_each_other(scene: Scene, guided: Tensor) -> None:

@@ -104,6 +104,19 @@ def test_published_sampler(loaded: Loaded, golden: Golden) -> None:
     assert relative_error(loaded.sample(loaded.model, golden), golden.tensors["ddim"]) <= 1e-4
 
 
+def test_published_sampler_in_two_parts(loaded: Loaded, golden: Golden) -> None:
+    """As the host's samplers can be: the second goes on from what the first has left."""
+    guider = comfy.samplers.CFGGuider(loaded.model)
+    guider.set_conds(loaded.positive, loaded.negative)
+    guider.set_cfg(golden.settings["cfg"])
+    sigmas, sampler = ReferenceSchedule.execute(loaded.model, golden.settings["steps"]).args
+    half, latent = len(sigmas) // 2, loaded.latent
+    noises = GivenNoise(golden.tensors["x_T"]), GivenNoise(torch.zeros_like(golden.tensors["x_T"]))
+    for noise, part in zip(noises, (sigmas[: half + 1], sigmas[half:]), strict=True):
+        latent = SamplerCustomAdvanced.execute(noise, guider, sampler, part, latent).args[0]
+    assert relative_error(latent["samples"] * SCALE, golden.tensors["ddim"]) <= 1e-4
+
+
 @pytest.mark.parametrize(("reduction", "strength"), [("mean", 1), ("mean", 2000), ("sum", 1)])
 def test_instance_aware_sampling(
     loaded: Loaded, golden: Golden, reduction: Reduction, strength: int

@@ -429,6 +429,20 @@ def test_luminance_of_another_photo_of_the_same_size(pack: Pack) -> None:
         Decode.execute(pack.vae, latent, pack.luminance(image[:1]), "input")
 
 
+def test_a_latent_enlarged_to_another_working_size_is_of_the_same_photo(pack: Pack) -> None:
+    image = photo()
+    small, large = (EncodeLuminance.execute(pack.encoder, image, n).args[0] for n in (64, 128))
+    height, width = large.geometry.latent
+    (enlarged,) = nodes.LatentUpscale().upscale(
+        pack.sample(small), "bilinear", 8 * width, 8 * height, "disabled"
+    )
+    picture = Decode.execute(pack.vae, enlarged, large, "input").args[0]
+    assert picture.shape == image.shape
+    other = EncodeLuminance.execute(pack.encoder, image.flip(1), 128).args[0]
+    with pytest.raises(DecodingError, match="sampled for another photo"):
+        Decode.execute(pack.vae, enlarged, other, "input")
+
+
 def test_latents_that_other_nodes_took_from_a_batch_are_known_by_one_photo(pack: Pack) -> None:
     image = photo(photos=3)
     both, second = pack.luminance(image[:2]), pack.luminance(image[1:2])

@@ -14,6 +14,7 @@ from lcad_nodes.training.data.captions import Detail, shorten, tells_sides
         ("There is a dog. The dog is brown.", 0.5, "There is a dog"),
         ("a White dog on a red table", 0.0, "a dog on a red table"),
         ("a White dog on a red table", 0.5, "a White dog on a table"),
+        ("the grey dog", 0.5, "the dog"),
         ("a dog", 0.5, "a dog"),
     ],
 )

@@ -85,6 +85,18 @@ def test_descriptions_find_their_photos_under_every_name(folder: Path, name: str
     ]
 
 
+def test_photos_of_linked_folders_are_found_and_described(folder: Path, tmp_path: Path) -> None:
+    root = tmp_path / "linked"
+    root.mkdir()
+    (root / "coco").symlink_to(folder, target_is_directory=True)
+    (folder / "again").symlink_to(root, target_is_directory=True)
+    captions = tmp_path / "captions.json"
+    captions.write_text('{"coco_1.jpg_0": "a lake"}', encoding="utf-8")  # as in Multi-instances
+    photos = PhotoFolder(root, captions, WHOLE, 0).photos
+    assert len(photos) == len(PhotoFolder(folder, None, WHOLE, 0).photos) == 8
+    assert [p.name for p in photos if p.texts] == [str(root / "coco" / "vg" / "1.jpg")]
+
+
 def test_captions_of_other_photos_are_refused(folder: Path) -> None:
     captions = folder.parent / "captions.json"
     captions.write_text('{"other.jpg": ["a lake"]}', encoding="utf-8")

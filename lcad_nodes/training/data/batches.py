@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from ..config import DataConfig
 from .captions import Detail
 from .photos import PhotoFolder
-from .pictures import Augment, Sample
+from .pictures import Augment, Sample, Skipped
 from .scenes import Scenes
 from .shards import Shards
 
@@ -55,18 +56,18 @@ def batches(
         first: number of batches to pass over.
     """
     seen: set[str] = set()
-    for step, samples in enumerate(_loader(config, batch, accelerator, first), first):
-        for skipped in (skipped for sample in samples for skipped in sample.skipped):
+    for step, drawn in enumerate(_loader(config, batch, accelerator, first), first):
+        for skipped in drawn.skipped:
             if skipped.name not in seen:
                 seen.add(skipped.name)
                 logger.warning(
                     "skipped %s (%s); %d so far", skipped.name, skipped.reason, len(seen)
                 )
         yield Batch(
-            torch.stack([sample.image for sample in samples]).to(accelerator.device),
-            [sample.text for sample in samples],
+            drawn.images.to(accelerator.device),
+            drawn.texts,
             draw_numbers(step, batch, accelerator),
-            [sample.objects for sample in samples],
+            [tuple((phrase, drawn.masks[mask]) for phrase, mask in some) for some in drawn.objects],
         )
 
 
@@ -74,6 +75,37 @@ def draw_numbers(step: int, batch: int, accelerator: Accelerator) -> Tensor:
     """Number this process's share of a step's draws, counted over all processes and steps."""
     start = (step * accelerator.num_processes + accelerator.process_index) * batch
     return torch.arange(start, start + batch)
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A batch's samples, their tensors in two: each takes a file descriptor to cross processes.
+
+    Attributes:
+        images: Bx3xHxW in [0, 1].
+        masks: of all objects, NxHxW.
+        texts: B descriptions.
+        objects: of each sample, phrases with the numbers of their masks.
+        skipped: pictures that could not be read.
+    """
+
+    images: Tensor
+    masks: Tensor
+    texts: list[str]
+    objects: list[list[tuple[str, int]]]
+    skipped: list[Skipped]
+
+
+def _collate(samples: Sequence[Sample]) -> _Drawn:
+    numbers = count()
+    masks = [mask for sample in samples for _, mask in sample.objects]
+    return _Drawn(
+        torch.stack([sample.image for sample in samples]),
+        torch.stack(masks) if masks else torch.empty(0),
+        [sample.text for sample in samples],
+        [[(phrase, next(numbers)) for phrase, _ in sample.objects] for sample in samples],
+        [skipped for sample in samples for skipped in sample.skipped],
+    )
 
 
 def _loader(
@@ -97,7 +129,7 @@ def _loader(
         source,
         **order,  # pyright: ignore[reportArgumentType]
         num_workers=config.workers,
-        collate_fn=list,
+        collate_fn=_collate,
         worker_init_fn=_one_thread,
         generator=torch.Generator(),  # its own: a restart changes nothing else that is random
     )

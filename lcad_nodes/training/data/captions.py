@@ -47,7 +47,7 @@ def shorten(text: str, place: float) -> str:
         del parts[int(place * len(parts))]
         return ", ".join(parts)
     words = text.split()
-    colors = [index for index, word in enumerate(words) if word.lower() in TERMS]
+    colors = [index for index, word in enumerate(words) if word.lower() in {*TERMS, "grey"}]
     if colors:
         del words[colors[int(place * len(colors))]]
     return " ".join(words)

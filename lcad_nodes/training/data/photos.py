@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from ...evaluation.files import Captions, read_captions
+from ...evaluation.files import Captions, files_below, read_captions
 from .pictures import Augment, DataError, Photo, Sample, readable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
@@ -22,7 +22,7 @@ class PhotoFolder(Dataset[Sample]):
         """List the photos.
 
         Args:
-            folder: searched with its subfolders for JPEG, PNG and WebP.
+            folder: searched with its subfolders, linked ones too, for JPEG, PNG and WebP.
             captions: see `read_captions`; None: nothing is said of any photo.
             augment: crops, flips, level of detail.
             seed: of the order and of everything else that is left to chance.
@@ -32,7 +32,7 @@ class PhotoFolder(Dataset[Sample]):
             CaptionsError: if the captions are in no known format.
         """
         self.augment, self.seed = augment, seed
-        paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        paths = sorted(p for p in files_below(folder) if p.suffix.lower() in SUFFIXES)
         if not paths:
             raise DataError(f"{folder} holds no photos ({', '.join(SUFFIXES)})")
         said = read_captions(captions) if captions else {}
@@ -64,6 +64,8 @@ class PhotoFolder(Dataset[Sample]):
 
 
 def _texts(path: Path, said: Captions) -> tuple[str, ...]:
-    """What is said of a photo: `vg/1.jpg` may be called so, `vg_1.jpg` or `1.jpg`."""
+    """What is said of a photo: `vg/VG_100K/1.jpg` may be called so, or `vg_VG_100K_1.jpg`,
+    `vg_1.jpg` (as in Multi-instances) or `1.jpg`."""
     name = path.as_posix()
-    return said.get(name) or said.get(name.replace("/", "_")) or said.get(path.name) or ()
+    names = name, name.replace("/", "_"), f"{path.parts[0]}_{path.name}", path.name
+    return next((said[name] for name in names if said.get(name)), ())
