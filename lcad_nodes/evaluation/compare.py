@@ -183,8 +183,8 @@ def _named(truth: Path, folders: Sequence[Path]) -> dict[str, Path]:
 def _pictures(folder: Path, *, truth: bool) -> dict[str, Path]:
     """A folder's pictures by their names without type.
 
-    `quickstart.py colorize` puts its results beside the photos, with a longer name: of both, the
-    truth is the photo, and a method's picture the result.
+    `quickstart.py colorize` puts its results beside the photos, with a longer name: the truth are
+    the photos, and a method's pictures the results, where there are any.
     """
     if not folder.is_dir():
         raise CompareError(f"{folder} is not a folder.")
@@ -195,7 +195,7 @@ def _pictures(folder: Path, *, truth: bool) -> dict[str, Path]:
     ]
     results = _by_name([file for file in files if file.stem.endswith(ADDED)], folder)
     plain = _by_name([file for file in files if not file.stem.endswith(ADDED)], folder)
-    found = plain if truth else plain | results
+    found = plain if truth or not results else results
     if not found:
         raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
     return found

@@ -161,10 +161,11 @@ def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> T
     """Wrap the host's sampling."""
     guider: Any = executor.class_obj
     conds = list(chain.from_iterable(guider.conds.values()))
-    if len({cond[DIGESTS_KEY] for cond in conds if DIGESTS_KEY in cond}) > 1:
+    photos = {(cond[DIGESTS_KEY], cond[GEOMETRY_KEY]) for cond in conds if DIGESTS_KEY in cond}
+    if len(photos) > 1:
         raise ConditioningError(
-            "the prompts carry the luminance of different photos: put positive and negative "
-            "through one 'Add Photo to Prompts (L-CAD)'"
+            "the prompts carry the luminance of different photos, or of different working sizes: "
+            "put positive and negative through one 'Add Photo to Prompts (L-CAD)'"
         )
     with hints_placed(conds):
         return executor(*args, **kwargs)

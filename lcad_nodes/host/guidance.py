@@ -6,7 +6,7 @@ to the attention layers.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
@@ -127,10 +127,7 @@ def guide_attention(
             its cross-attention.
     """
     extra_channels(model)
-    replaced = model.model_options["transformer_options"].get("patches_replace", {})
-    for patch in replaced.get("attn2", {}).values():
-        if not isinstance(patch, GuidedAttention):
-            raise ConditioningError(f"{type(patch).__name__} {_ALREADY}")
+    _check_attention(model.model_options)
     guided = model.clone()
     wrappers = {
         WrappersMP.OUTER_SAMPLE: SamplePreparation(guidance),
@@ -143,6 +140,14 @@ def guide_attention(
     for name, number in _cross_attention_blocks(model.get_model_object("diffusion_model")):
         guided.set_model_attn2_replace(attention, name, number)
     return guided
+
+
+def _check_attention(model_options: Mapping[str, Any]) -> None:
+    """Refuse a model whose cross-attention another node has replaced."""
+    replaced = model_options["transformer_options"].get("patches_replace", {})
+    for patch in replaced.get("attn2", {}).values():
+        if not isinstance(patch, GuidedAttention):
+            raise ConditioningError(f"{type(patch).__name__} {_ALREADY}")
 
 
 def guidance_of(model: ModelPatcher) -> Guidance | None:
@@ -173,6 +178,7 @@ class SamplePreparation:
     def __call__(self, executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
         """Wrap the host's sampling."""
         guider: Any = executor.class_obj
+        _check_attention(guider.model_options)
         conds = [cond for conds in guider.conds.values() for cond in conds]
         guided = [self.guidance.instances.equals(cond.get(INSTANCES_KEY)) for cond in conds]
         if not any(guided):

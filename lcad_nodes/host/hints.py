@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
 from ..model.geometry import Geometry, in_proportion
 
+Mode = Literal["bilinear", "nearest-exact"]
 GEOMETRY_KEY = "lcad_geometry"
 """Where a conditioning carries how the photo lies in the latent."""
 
@@ -23,38 +24,45 @@ def hints_placed(conds: Iterable[Mapping[str, Any]]) -> Iterator[None]:
     Args:
         conds: the prompts' values; of those without a photo, hints are left alone.
     """
-    own: list[tuple[Any, Tensor, list[Any]]] = []
+    own: dict[int, tuple[Any, Tensor, list[Any]]] = {}
     try:
         for cond in conds:
             for control in _chain(cond.get("control") if GEOMETRY_KEY in cond else None):
-                if any(control is one for one, _, _ in own):
-                    continue
-                own.append((control, control.cond_hint_original, control.extra_concat_orig))
-                _place(control, cond[GEOMETRY_KEY])
+                if id(control) not in own:
+                    given = control, control.cond_hint_original, control.extra_concat_orig
+                    own[id(control)] = given
+                    _give(*given, cond[GEOMETRY_KEY])
         yield
     finally:
-        for control, hint, beside in own:
-            control.cond_hint_original, control.extra_concat_orig = hint, beside
+        for given in own.values():
+            _give(*given, None)
 
 
 def _chain(control: Any) -> Iterator[Any]:
-    """A ControlNet, its copies on other devices, and those that were applied before it."""
+    """A ControlNet and those that were applied before it."""
     while control is not None:
         yield control
-        yield from getattr(control, "multigpu_clones", {}).values()  # not in older hosts
         control = control.previous_controlnet
 
 
-def _place(control: Any, geometry: Geometry) -> None:
-    mode = "nearest-exact" if control.upscale_algorithm == "nearest-exact" else "bilinear"
+def _give(control: Any, hint: Tensor, beside: list[Any], geometry: Geometry | None) -> None:
+    """Give a ControlNet and its copies on other devices its hint, where a geometry places it.
 
-    def placed(hint: Any) -> Any:
-        if not isinstance(hint, Tensor) or hint.ndim != 4:
-            return hint
-        size = hint.shape[2], hint.shape[3]
-        if not in_proportion(size, geometry.original):
-            return hint
-        return replace(geometry, original=size).place(hint, mode)
+    What was made of another hint is forgotten: the host keeps it where a run was interrupted.
+    """
+    if geometry is not None:
+        mode = "nearest-exact" if control.upscale_algorithm == "nearest-exact" else "bilinear"
+        hint, *beside = (_placed(part, geometry, mode) for part in (hint, *beside))
+    clones = getattr(control, "multigpu_clones", {})  # which older hosts have not
+    for one in (control, *clones.values()):
+        one.cond_hint_original, one.extra_concat_orig = hint, list(beside)
+        one.cond_hint = one.extra_concat = None
 
-    control.cond_hint_original = placed(control.cond_hint_original)
-    control.extra_concat_orig = [placed(part) for part in control.extra_concat_orig]
+
+def _placed(hint: Any, geometry: Geometry, mode: Mode) -> Any:
+    if not isinstance(hint, Tensor) or hint.ndim != 4:
+        return hint
+    size = hint.shape[2], hint.shape[3]
+    if not in_proportion(size, geometry.original):
+        return hint
+    return replace(geometry, original=size).place(hint, mode)

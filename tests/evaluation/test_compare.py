@@ -75,10 +75,17 @@ def test_results_named_as_quickstart_names_them_are_of_their_photographs(
 
 def test_results_beside_their_photographs_are_told_from_them(tmp_path: Path) -> None:
     beside = write(
-        tmp_path / "beside", {"a.jpg": halves(RED, RED), "a.color.jpg": halves(RED, BLUE)}
+        tmp_path / "beside",
+        {
+            "a.jpg": halves(RED, RED),
+            "a.color.jpg": halves(RED, BLUE),
+            "failed.jpg": halves(RED, RED),
+        },
     )
     (beside / "._a.jpg").write_bytes(b"what another system keeps of a file")
-    figures = compare([beside], beside, None, None, NOTHING).figures
+    comparison = compare([beside], beside, None, None, NOTHING)
+    assert comparison.notes[:-1] == ("Not scored, since beside lacks them: failed.",)
+    figures = comparison.figures
     assert figures["truth"]["colorfulness"] != figures["beside"]["colorfulness"]
     assert figures["beside"]["ΔE2000 ↓"].value > 10
 

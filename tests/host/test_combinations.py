@@ -285,23 +285,29 @@ def test_hints_lie_on_a_photo_that_is_squeezed(scene: Scene, control: Any) -> No
 
 
 def test_hints_come_back_as_they_were(control: Any) -> None:
-    first, second = torch.rand(2, 1, 3, 60, 120, generator=torch.manual_seed(0))
-    inner = control.copy().set_cond_hint(first)
+    first, second, beside = torch.rand(3, 1, 3, 60, 120, generator=torch.manual_seed(0))
+    inner = control.copy().set_cond_hint(first, extra_concat=[beside[:, :1]])
     outer = control.copy().set_cond_hint(second[..., :60]).set_previous_controlnet(inner)
+    clone = inner.multigpu_clones["another device"] = inner.copy()
     geometry = Geometry.fit((30, 60), 64, squeeze=2.0)
     conds = [{"control": outer, GEOMETRY_KEY: geometry}] * 2 + [{"control": inner}, {}]
     sizes = []
 
     def interrupted() -> None:
         with hints_placed(conds):
-            sizes.extend(tuple(one.cond_hint_original.shape[2:]) for one in (inner, outer))
+            for one in (inner, clone, outer):
+                sizes.append(tuple(one.cond_hint_original.shape[2:]))
+                one.cond_hint = one.cond_hint_original
+            assert inner.extra_concat_orig[0].shape == (1, 1, 64, 64)
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         interrupted()
-    assert sizes == [(64, 64), (60, 60)]  # the second is of another shape than the photo
-    assert inner.cond_hint_original is first
-    assert inner.extra_concat_orig == []
+    assert sizes == [(64, 64), (64, 64), (60, 60)]  # the last is of another shape than the photo
+    for one in (inner, clone):
+        assert one.cond_hint_original is first
+        assert torch.equal(one.extra_concat_orig[0], beside[:, :1])
+    assert [one.cond_hint for one in (inner, clone, outer)] == [None] * 3
 
 
 def test_another_replacement_of_attention_is_refused(scene: Scene) -> None:
@@ -317,7 +323,10 @@ def test_another_replacement_of_attention_is_refused(scene: Scene) -> None:
     patches = scene.guided().model_options["transformer_options"]["patches_replace"]["attn2"]
     with pytest.raises(ConditioningError, match=r"adapter replaces .* as IP-Adapter does"):
         patches["middle", 0].add(adapter, weight=1.0)
-    assert scene.guided(scene.guided()) is not None
+    after = scene.guided()
+    after.set_model_attn2_replace(adapter, "middle", 0, 0)
+    with pytest.raises(ConditioningError, match="function replaces the model's cross-attention"):
+        scene.sample(after)
 
 
 def low_rank(name: str, outputs: int, inputs: int) -> dict[str, Tensor]:

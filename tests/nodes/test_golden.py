@@ -105,16 +105,29 @@ def test_published_sampler(loaded: Loaded, golden: Golden) -> None:
 
 
 def test_published_sampler_in_two_parts(loaded: Loaded, golden: Golden) -> None:
-    """As the host's samplers can be: the second goes on from what the first has left."""
+    """As the host's samplers can be: the second goes on from what the first has left.
+
+    What noise it is given to begin with counts as in the host: times sigma.
+    """
     guider = comfy.samplers.CFGGuider(loaded.model)
     guider.set_conds(loaded.positive, loaded.negative)
     guider.set_cfg(golden.settings["cfg"])
     sigmas, sampler = ReferenceSchedule.execute(loaded.model, golden.settings["steps"]).args
-    half, latent = len(sigmas) // 2, loaded.latent
-    noises = GivenNoise(golden.tensors["x_T"]), GivenNoise(torch.zeros_like(golden.tensors["x_T"]))
-    for noise, part in zip(noises, (sigmas[: half + 1], sigmas[half:]), strict=True):
-        latent = SamplerCustomAdvanced.execute(noise, guider, sampler, part, latent).args[0]
-    assert relative_error(latent["samples"] * SCALE, golden.tensors["ddim"]) <= 1e-4
+    half, start = len(sigmas) // 2, golden.tensors["x_T"]
+
+    def sample(noise: Tensor, part: Tensor, latent: dict[str, Any]) -> dict[str, Any]:
+        given = GivenNoise(noise)
+        return SamplerCustomAdvanced.execute(given, guider, sampler, part, latent).args[0]
+
+    middle = sample(start, sigmas[: half + 1], loaded.latent)
+    end = sample(torch.zeros_like(start), sigmas[half:], middle)
+    assert relative_error(end["samples"] * SCALE, golden.tensors["ddim"]) <= 1e-4
+    noised = {**middle, "samples": middle["samples"] + start * sigmas[half] / SCALE}
+    same, other = (
+        sample(*given)
+        for given in ((0 * start, sigmas[half:], noised), (start, sigmas[half:], middle))
+    )
+    assert relative_error(other["samples"], same["samples"]) <= 1e-4
 
 
 @pytest.mark.parametrize(("reduction", "strength"), [("mean", 1), ("mean", 2000), ("sum", 1)])

@@ -44,7 +44,9 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
             ("places", "large", "binding", "nouns", "kinds", "offset", "offset-large", "parts"),
         )
     )
-    of_any_shape, at_256 = _part(DiffusionConfig, "shapes"), _part(DiffusionConfig, "256")
+    of_any_shape, at_256, longer = (
+        _part(DiffusionConfig, name) for name in ("shapes", "256", "256-longer")
+    )
     words, places = of_small_scenes[0], of_large_scenes[0]
     diffusion, masks = of_small_scenes[-1], _part(DiffusionConfig, "masks")
     assert words.start == f"{first.fit.directory}/compression.safetensors"
@@ -53,7 +55,8 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
     for before, after in (*pairwise(of_small_scenes), *pairwise(of_large_scenes)):
         assert after.start == f"{before.fit.directory}/diffusion.safetensors"
     assert of_any_shape.start == of_large_scenes[-1].start
-    assert at_256.start == f"{of_large_scenes[-1].fit.directory}/average.safetensors"
+    for before, after in ((of_large_scenes[-1], at_256), (at_256, longer)):
+        assert after.start == f"{before.fit.directory}/average.safetensors"
     for before, after in pairwise(later_decoders):
         assert after.start == f"{before.fit.directory}/compression.safetensors"
     for after in (places, later_decoders[0]):

@@ -3,8 +3,12 @@
 import shutil
 from pathlib import Path
 
+import torch
+from accelerate import Accelerator
+
 from lcad_nodes.evaluation.cutouts import read_cutouts
 from lcad_nodes.training.config import DataConfig
+from lcad_nodes.training.data.batches import batches
 from lcad_nodes.training.data.scenes import Scenes
 
 
@@ -12,6 +16,17 @@ def test_the_scenes_of_a_batch_have_one_shape_and_batches_take_turns(stamps: Pat
     scenes = Scenes(DataConfig(str(stamps), size=32, aspects=(1.0, 1.5, 0.5)), batch=2)
     shapes = [scenes[number].image.shape[1:] for number in range(8)]
     assert shapes == [s for s in ((32, 32), (32, 48), (64, 32), (32, 32)) for _ in range(2)]
+
+
+def test_every_picture_of_a_batch_keeps_its_own_objects(stamps: Path) -> None:
+    config = DataConfig(str(stamps), size=32, workers=1)
+    scenes, batch = Scenes(config, batch=6), next(batches(config, 6, Accelerator(), 0))
+    for number, objects in enumerate(batch.objects):
+        expected = scenes[number].objects
+        assert [phrase for phrase, _ in objects] == [phrase for phrase, _ in expected]
+        for (_, mask), (_, own) in zip(objects, expected, strict=True):
+            assert torch.equal(mask, own)
+    assert sum(map(len, batch.objects)) > 6
 
 
 def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, photos: Path) -> None:
