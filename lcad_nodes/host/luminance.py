@@ -121,7 +121,7 @@ def inference_dtype(width: int, device: torch.device) -> torch.dtype:
 
 
 def _digest(photo: Tensor) -> str:
-    return hashlib.sha256(photo.cpu().contiguous().numpy()).hexdigest()
+    return hashlib.sha256(photo.cpu().contiguous().numpy().data).hexdigest()
 
 
 def _run(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:
