@@ -24,6 +24,8 @@ PROTOTYPES = {
     "gray": (0.0, 0.0),
 }
 TERMS = tuple(PROTOTYPES)
+SPELLINGS = {**{term: term for term in TERMS}, "grey": "gray"}
+"""The words for the terms, and which term each stands for."""
 ALIKE = 10.0
 
 
@@ -58,8 +60,8 @@ def named_in(text: str) -> str | None:
 
     A thing that is said to be of several colors is right in each and in none.
     """
-    words = re.findall(rf"\b({'|'.join(TERMS)}|grey)\b", text.lower())
-    named = {word.replace("grey", "gray") for word in words}
+    words = re.findall(rf"\b({'|'.join(SPELLINGS)})\b", text.lower())
+    named = {SPELLINGS[word] for word in words}
     return named.pop() if len(named) == 1 else None
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -289,8 +288,9 @@ def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: i
         return builder.build(n, objects=0, description="none")
 
     def several(kinds: Kinds, places: bool) -> Callable[[int], Scene]:
-        given: Any = {"kinds": kinds, "places": places, "description": "full"}
-        return lambda n: builder.build(n, objects=2 + n % 2, **given)
+        return lambda n: builder.build(
+            n, objects=2 + n % 2, kinds=kinds, description="full", places=places
+        )
 
     measurement = Measurement(colorizer)
     of_scenes = [

@@ -3,13 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import Tensor
 
-from ..model.geometry import Geometry, in_proportion
+from ..model.geometry import Geometry, Scaling, in_proportion
 
-Mode = Literal["bilinear", "nearest-exact"]
 GEOMETRY_KEY = "lcad_geometry"
 """Where a conditioning carries how the photo lies in the latent."""
 
@@ -59,7 +58,7 @@ def _give(control: Any, hint: Tensor, beside: list[Any], geometry: Geometry | No
         one.cond_hint = one.extra_concat = None
 
 
-def _placed(hint: Any, geometry: Geometry, mode: Mode) -> Any:
+def _placed(hint: Any, geometry: Geometry, mode: Scaling) -> Any:
     if not isinstance(hint, Tensor) or hint.ndim != 4:
         return hint
     size = hint.shape[2], hint.shape[3]

@@ -13,6 +13,7 @@ SMALLEST = 64
 """Shortest padded side: below it, the UNet's deepest level would have less than one position."""
 
 Size = tuple[int, int]
+Scaling = Literal["bilinear", "nearest-exact"]
 
 
 class GeometryError(ValueError):
@@ -53,7 +54,7 @@ class Geometry:
         """Height and width of the latent."""
         return self.padded[0] // LATENT_PIXEL, self.padded[1] // LATENT_PIXEL
 
-    def place(self, image: Tensor, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:
+    def place(self, image: Tensor, mode: Scaling) -> Tensor:
         """Scale to the working size and fill the padding with the nearest edge's values.
 
         Args:
@@ -130,7 +131,7 @@ def _filled_up(side: int) -> int:
     return max(SMALLEST, -(-side // LATENT_PIXEL) * LATENT_PIXEL)
 
 
-def _resize(image: Tensor, size: Size, mode: Literal["bilinear", "nearest-exact"]) -> Tensor:
+def _resize(image: Tensor, size: Size, mode: Scaling) -> Tensor:
     if image.shape[2:] == size:
         return image
     return interpolate(image, size, mode=mode, antialias=mode == "bilinear")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...color.names import TERMS
+from ...color.names import SPELLINGS
 
 _PARTS = re.compile(r"[,.;]+\s*|\s+and\s+(?=(?:an?|the|one|two|three|another|other|i|there)\b)")
 _SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
@@ -47,7 +47,7 @@ def shorten(text: str, place: float) -> str:
         del parts[int(place * len(parts))]
         return ", ".join(parts)
     words = text.split()
-    colors = [index for index, word in enumerate(words) if word.lower() in {*TERMS, "grey"}]
+    colors = [index for index, word in enumerate(words) if word.lower() in SPELLINGS]
     if colors:
         del words[colors[int(place * len(colors))]]
     return " ".join(words)
