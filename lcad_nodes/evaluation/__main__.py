@@ -114,7 +114,9 @@ def _model_options(parser: argparse.ArgumentParser, scenes: int, steps: int, out
     parser.add_argument("--checkpoint", type=Path, default=WEIGHTS, help="the model to measure")
     parser.add_argument("--scenes", type=_positive, default=scenes, help="scenes a row")
     parser.add_argument("--out", type=Path, default=out, help="folder to fill")
-    parser.add_argument("--stamps", type=Path, default=STAMPS, help="folder of cut-outs")
+    parser.add_argument(
+        "--stamps", type=Path, nargs="+", default=[STAMPS], help="folders of cut-outs"
+    )
     parser.add_argument(
         "--photos", type=Path, nargs="+", default=[PHOTOS], help="photographs or folders of them"
     )

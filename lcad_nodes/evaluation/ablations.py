@@ -124,7 +124,7 @@ class Ablations:
 def measure(
     colorizer: Colorizer,
     plain_l1: Colorizer | None,
-    stamps: Path,
+    stamps: Sequence[Path],
     photos: Sequence[Path],
     count: int,
     variations: Sequence[Variation] = VARIATIONS,
@@ -134,7 +134,7 @@ def measure(
     Args:
         colorizer: the model.
         plain_l1: one that was trained with plain L1 in place of the artifact map, if there is one.
-        stamps: folder of cut-outs.
+        stamps: folders of cut-outs.
         photos: photographs, or folders of them.
         count: how many scenes.
         variations: which.

@@ -1,7 +1,8 @@
-"""Cut-out objects with names, read from Tux Paint's stamps (Debian: tuxpaint-stamps-default)."""
+"""Cut-out objects with names, read from stamps as Tux Paint has them."""
 
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -63,8 +64,8 @@ class CutOut:
     shading: Image.Image
 
 
-def read_cutouts(folder: Path, split: Split) -> tuple[CutOut, ...]:
-    """Every usable cut-out below a folder of stamps that belongs to the split, by path.
+def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
+    """Every usable cut-out below folders of stamps that belongs to the split, by path.
 
     A PNG is usable when a caption lies beside it (.txt, UTF-8, English in its first line) that
     begins with an article and is a short noun phrase, and when it is large and shaded enough.
@@ -75,11 +76,15 @@ def read_cutouts(folder: Path, split: Split) -> tuple[CutOut, ...]:
     """
     cutouts = [
         cutout
+        for folder in folders
         for path in sorted(folder.rglob("*.png"))
         if split_of(path.relative_to(folder)) == split and (cutout := _read(path, folder))
     ]
     if not cutouts:
-        raise StampsError(f"{folder} holds no usable cut-outs; it must hold PNGs with .txt beside.")
+        where = ", ".join(map(str, folders)) or "no folder"
+        raise StampsError(
+            f"{where}: no usable cut-outs of the split {split!r}; PNGs with .txt beside are needed."
+        )
     return tuple(cutouts)
 
 

@@ -270,12 +270,14 @@ class Measurement:
             self.tiles.append(row)
 
 
-def measure(colorizer: Colorizer, stamps: Path, photos: Sequence[Path], count: int) -> Measurement:
+def measure(
+    colorizer: Colorizer, stamps: Sequence[Path], photos: Sequence[Path], count: int
+) -> Measurement:
     """Measure every row of the table.
 
     Args:
         colorizer: the model.
-        stamps: folder of cut-outs.
+        stamps: folders of cut-outs.
         photos: photographs, or folders of them.
         count: scenes a row; of outlined photographs, all that there are.
     """

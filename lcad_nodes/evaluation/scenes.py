@@ -29,6 +29,8 @@ Description = Literal["any", "full", "none"]
 
 SEGMENTED = 0.2
 """Share of the scenes drawn freely that are photographs whose own things are painted."""
+COLUMNS, MEASURED_COLUMNS = 0.4, 0.2
+"""Shares of scenes of several objects that are columns, not rows: drawn freely, and measured."""
 UNORDERED = 0.5
 """Share of the descriptions that name things in any order, not from left to right."""
 SEEN, MOSTLY = 0.15, 0.6
@@ -161,17 +163,19 @@ class SceneBuilder:
     """Builds scenes, each from a seed.
 
     Args:
-        stamps: a folder of cut-outs (see `cutouts.read_cutouts`).
+        stamps: folders of cut-outs (see `cutouts.read_cutouts`).
         photos: photographs, or folders of them, for backgrounds and natural color; may be empty.
         size: the scenes' shorter side in pixels.
         split: which cut-outs and photographs to use; a fifth of each is held out.
 
     Raises:
-        StampsError: `stamps` holds no usable cut-outs.
+        StampsError: `stamps` hold no usable cut-outs of the split.
         PhotosError: a path of `photos` is missing, or none is of the split.
     """
 
-    def __init__(self, stamps: Path, photos: Sequence[Path], size: int, split: Split) -> None:
+    def __init__(
+        self, stamps: Sequence[Path], photos: Sequence[Path], size: int, split: Split
+    ) -> None:
         self.size = size
         self._cutouts = read_cutouts(stamps, split)
         self._photos = read_photos(photos, split)
@@ -264,7 +268,8 @@ class SceneBuilder:
     ) -> _Arrangement:
         """Cut-outs on a background."""
         ground, ground_color = self._ground(size, rng, natural=count == 0, basic=basic)
-        layout = _Layout(size, count, axis=int(rng.random() < 0.2))
+        columns = MEASURED_COLUMNS if basic else COLUMNS
+        layout = _Layout(size, count, axis=int(rng.random() < columns))
         cutouts, same = self._choose(count, kinds, rng)
         colors = _colors(count, rng, basic=basic, same=same, painted=painted or kinds != "any")
         placed = [
@@ -471,7 +476,7 @@ def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Write a contact sheet of scenes."""
     parser = argparse.ArgumentParser(prog="python -m lcad_nodes.evaluation.scenes")
-    parser.add_argument("--stamps", type=Path, required=True, help="folder of cut-outs")
+    parser.add_argument("--stamps", type=Path, nargs="+", required=True, help="folders of cut-outs")
     parser.add_argument("--photos", type=Path, nargs="*", default=[], help="photographs or folders")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
     parser.add_argument("--size", type=int, default=256, help="side of a scene in pixels")

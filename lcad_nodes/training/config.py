@@ -28,7 +28,7 @@ class DataConfig:
     """Where pictures come from: one of `stamps`, `folder` and `shards`.
 
     Attributes:
-        stamps: folder of cut-outs with alpha and captions, for made-up scenes (see
+        stamps: folders of cut-outs with alpha and captions, for made-up scenes (see
             `evaluation.scenes`), which bring every level of description themselves.
         photos: photographs, or folders of them, for the backgrounds of scenes.
         simple: share of scenes of one object, seven of eight described: what the words mean is
@@ -49,7 +49,7 @@ class DataConfig:
         seed: pictures, networks from nothing and noise are functions of it.
     """
 
-    stamps: str = ""
+    stamps: tuple[str, ...] = ()
     photos: tuple[str, ...] = ()
     simple: float = 0.0
     natural: float = 0.0

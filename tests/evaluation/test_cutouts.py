@@ -42,7 +42,7 @@ def test_names_are_short_noun_phrases_without_article_or_color(
 def test_the_two_splits_share_nothing_and_a_fifth_is_held_out(stamps: Path) -> None:
     files = {path.relative_to(stamps) for path in stamps.glob("*.png")}
     held_out = {path for path in files if split_of(path) == "held_out"}
-    train, held = read_cutouts(stamps, "train"), read_cutouts(stamps, "held_out")
+    train, held = read_cutouts([stamps], "train"), read_cutouts([stamps], "held_out")
     assert len(held) == len(held_out)
     assert len(train) + len(held) == len(files)
     many = [split_of(Path("things") / f"{a}{b}x") for a in "abcdefghij" for b in "klmnopqrst"]
@@ -65,12 +65,12 @@ def ball(value: int, edge: int, size: int = 90) -> Image.Image:
 
 
 def read_any(folder: Path) -> int:
-    return len(read_cutouts(folder, split_of(Path("thing.png"))))
+    return len(read_cutouts([folder], split_of(Path("thing.png"))))
 
 
 def test_a_shaded_object_is_read_and_cropped(stamp: Write) -> None:
     folder = stamp(ball(40, 220), "A ball.")
-    (cutout,) = read_cutouts(folder, split_of(Path("thing.png")))
+    (cutout,) = read_cutouts([folder], split_of(Path("thing.png")))
     assert cutout.name == "ball"
     assert max(cutout.natural.size) < 90
     assert cutout.shading.size == cutout.natural.size
@@ -94,7 +94,8 @@ def test_neutral_parts_of_a_colored_thing_take_no_color(stamp: Write) -> None:
     """A red thing with a gray lower third, like a car on its tires."""
     pixels = np.array(ball(60, 220))
     pixels[:65, :, 1:3] //= 4
-    (cutout,) = read_cutouts(stamp(Image.fromarray(pixels), "A car."), split_of(Path("thing.png")))
+    folder = stamp(Image.fromarray(pixels), "A car.")
+    (cutout,) = read_cutouts([folder], split_of(Path("thing.png")))
     takes = np.asarray(cutout.shading)[..., 1]
     assert takes[20, 40] == 255
     assert takes[75, 40] == 0

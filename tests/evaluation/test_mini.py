@@ -94,7 +94,7 @@ def test_every_row_is_measured_and_written(
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     for name in ("erase-gosling", "things-fish4", "things-screwdriver3"):
         Image.fromarray(noise).save(outlined / f"{name}.jpg")
-    measurement = mini.measure(colorizer, stamps, [photos, outlined], 2)
+    measurement = mini.measure(colorizer, [stamps], [photos, outlined], 2)
     figures = {row: found.count for row, found in measurement.figures().items()}
     photographs = {"photograph", "held out", "trained on"}
     for row in ROWS:
@@ -172,7 +172,7 @@ def test_ablations_of_a_model_that_has_no_second_one(
         Variation("no convolution", unguided(), unet_reads=False),
         Variation("plain L1", plain_l1=True),
     )
-    found = measure(colorizer, None, stamps, [], 1, variations)
+    found = measure(colorizer, None, [stamps], [], 1, variations)
     whole, decoder, convolution, plain = (one.figures(found.ablated[0]) for one in found.ablated)
     assert plain == {}
     assert whole[CHANGE].value == 0

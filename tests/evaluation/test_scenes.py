@@ -15,7 +15,7 @@ SIZE = 96
 
 @pytest.fixture(scope="module")
 def builder(stamps: Path, photos: Path) -> SceneBuilder:
-    return SceneBuilder(stamps, [photos], SIZE, "train")
+    return SceneBuilder([stamps], [photos], SIZE, "train")
 
 
 def same(one: Scene, other: Scene) -> bool:
@@ -28,7 +28,7 @@ def same(one: Scene, other: Scene) -> bool:
 
 
 def test_a_seed_gives_one_scene(builder: SceneBuilder, stamps: Path, photos: Path) -> None:
-    other = SceneBuilder(stamps, [photos], SIZE, "train")
+    other = SceneBuilder([stamps], [photos], SIZE, "train")
     assert all(same(builder.build(seed), other.build(seed)) for seed in range(10))
     assert not same(builder.build(0), builder.build(1))
 
@@ -181,7 +181,7 @@ def test_an_undescribed_photograph_is_a_scene_without_objects(builder: SceneBuil
 
 
 def test_scenes_need_no_photographs(stamps: Path) -> None:
-    builder = SceneBuilder(stamps, [], SIZE, "held_out")
+    builder = SceneBuilder([stamps], [], SIZE, "held_out")
     assert all(builder.build(seed).objects for seed in range(30))
 
 

@@ -9,7 +9,8 @@ import torch
 from PIL import Image, ImageDraw
 
 from lcad_nodes.evaluation.cutouts import split_of
-from lcad_nodes.evaluation.photographs import sources
+from lcad_nodes.evaluation.packages import read_list
+from lcad_nodes.evaluation.photographs import LIST as PHOTOGRAPHS
 from lcad_nodes.evaluation.scenes import SceneBuilder, SceneError
 from lcad_nodes.evaluation.segments import LIST, read_segmented
 
@@ -34,7 +35,7 @@ def test_a_rough_outline_moves_onto_the_edge(plate: Path) -> None:
 
 
 def test_only_the_thing_changes_its_color(plate: Path, stamps: Path, photos: Path) -> None:
-    builder = SceneBuilder(stamps, [photos, plate], 96, "held_out")
+    builder = SceneBuilder([stamps], [photos, plate], 96, "held_out")
     scene = builder.build(1, segments=True, description="full")
     (thing,) = scene.objects
     rest = scene.image[:, torch.nn.functional.max_pool2d(thing.mask[None], 9, 1, 4)[0] == 0]
@@ -47,7 +48,7 @@ def test_only_the_thing_changes_its_color(plate: Path, stamps: Path, photos: Pat
 def test_a_fifth_of_free_scenes_are_of_photographs_with_outlines(
     plate: Path, stamps: Path, photos: Path
 ) -> None:
-    builder = SceneBuilder(stamps, [photos, plate], 32, "held_out")
+    builder = SceneBuilder([stamps], [photos, plate], 32, "held_out")
     scenes = [builder.build(seed) for seed in range(150)]
     assert 0.1 < sum(o.name == "plate" for s in scenes for o in s.objects) / 150 < 0.25
     measured = [builder.build(seed, objects=1, description="full") for seed in range(50)]
@@ -56,12 +57,12 @@ def test_a_fifth_of_free_scenes_are_of_photographs_with_outlines(
 
 def test_photographs_without_outlines_cannot_be_asked_for(stamps: Path, photos: Path) -> None:
     with pytest.raises(SceneError, match=r"segments\.json"):
-        SceneBuilder(stamps, [photos], 32, "train").build(0, segments=True)
+        SceneBuilder([stamps], [photos], 32, "train").build(0, segments=True)
 
 
 def test_every_outline_belongs_to_a_photograph_and_lies_in_it() -> None:
     outlines = json.loads(LIST.read_text(encoding="utf-8"))
-    assert set(outlines) <= set(sources())
+    assert set(outlines) <= set(read_list(PHOTOGRAPHS))
     for things in outlines.values():
         assert 1 <= len(things) <= 4  # as many as can be told apart by their places
         for outline in (outline for thing in things for outline in thing["outlines"]):

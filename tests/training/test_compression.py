@@ -24,7 +24,7 @@ from lcad_nodes.training.networks import SCALE_FACTOR, VAEConfig, load_vae
 @pytest.fixture
 def config(stamps: Path, tmp_path: Path) -> CompressionConfig:
     return CompressionConfig(
-        data=DataConfig(str(stamps), size=32, workers=0),
+        data=DataConfig((str(stamps),), size=32, workers=0),
         fit=FitConfig(str(tmp_path / "run"), steps=4, batch=2, learning_rate=1e-3, log_every=1),
         vae=VAEConfig((96, 96, 96, 96), 1),
         adversarial_weight=0.0,
@@ -56,7 +56,7 @@ def test_standardized_latents_have_unit_variance_and_decode_as_before(
     config: CompressionConfig, stamps: Path
 ) -> None:
     vae = Compression(config, NOTHING).vae
-    builder = SceneBuilder(stamps, [], 32, "train")
+    builder = SceneBuilder([stamps], [], 32, "train")
     images = torch.stack([builder.build(seed).image for seed in range(8)])
     code = vae.encode(2 * images - 1).latent_dist.mean  # pyright: ignore
     before = vae.decode(code).sample  # pyright: ignore

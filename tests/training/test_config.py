@@ -137,7 +137,7 @@ def test_the_full_size_configuration_has_the_published_settings(kind: type, name
     assert config.train == "published"
 
 
-DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
+DATA_AND_FIT = 'data = {stamps = ["a"]}\nfit = {directory = "b", steps = 1}\n'
 
 
 @pytest.mark.parametrize(
@@ -145,21 +145,21 @@ DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
     [
         ("not toml", "cannot be read"),
         ("surprise = 1", "unknown surprise"),
-        ("[data]\nstamps = 3\n", "data: stamps: expected str, not 3"),
+        ("[data]\nstamps = 3\n", "data: stamps: expected a list of str, not 3"),
         ("data = 3", "data: expected a table"),
         ("", "missing"),
         ("[data]\n", "data: give one of stamps, folder and shards"),
-        ('[data]\nstamps = "a"\nfolder = "b"\n', "data: give one of"),
-        ('[data]\nstamps = "a"\ncaptions = "b"\n', "captions belong to a folder"),
-        ('[data]\nstamps = "a"\nphotos = "b"\n', "photos: expected a list of str"),
+        ('[data]\nstamps = ["a"]\nfolder = "b"\n', "data: give one of"),
+        ('[data]\nstamps = ["a"]\ncaptions = "b"\n', "captions belong to a folder"),
+        ('[data]\nstamps = ["a"]\nphotos = "b"\n', "photos: expected a list of str"),
         ('[data]\nfolder = "a"\nsimple = 0.5\n', "simple has no effect with folder or shards"),
-        ('[data]\nstamps = "a"\ndropped = 0.3\n', "dropped has no effect with stamps"),
+        ('[data]\nstamps = ["a"]\ndropped = 0.3\n', "dropped has no effect with stamps"),
         ('[data]\nfolder = "a"\nsize = 60\n', "size: expected a multiple of 8, not 60"),
         ('[data]\nfolder = "a"\nflipped = 2\n', "flipped: expected from 0 to 1, not 2"),
         ('[data]\nfolder = "a"\ndropped = 0.9\n', "dropped and shortened are more than 1"),
-        ('[data]\nstamps = "a"\nsimple = 0.6\nnatural = 0.6\n', "simple and natural are more"),
-        ('[data]\nstamps = "a"\naspects = [1.0, 9.0]\n', "aspects: .* from 0.25 to 4, not .*9.0"),
-        ('[data]\nstamps = "a"\naspects = []\n', "aspects: expected some"),
+        ('[data]\nstamps = ["a"]\nsimple = 0.6\nnatural = 0.6\n', "simple and natural are more"),
+        ('[data]\nstamps = ["a"]\naspects = [1.0, 9.0]\n', "aspects: .* from 0.25 to 4, not .*9.0"),
+        ('[data]\nstamps = ["a"]\naspects = []\n', "aspects: expected some"),
         ('[fit]\ndirectory = "a"\nsteps = 1\nlog = "b"\n', "log: expected csv or tensorboard"),
         ('[fit]\ndirectory = "a"\nsteps = 1\nbatch = 0\n', "batch: expected from 1 on, not 0"),
         (DATA_AND_FIT + 'train = "published"\n', "needs a start"),
@@ -168,7 +168,7 @@ DATA_AND_FIT = 'data = {stamps = "a"}\nfit = {directory = "b", steps = 1}\n'
         (DATA_AND_FIT + "vae = {widths = [96, 100]}\n", "vae: widths: expected a multiple of 32"),
         (DATA_AND_FIT + "vae = {widths = []}\n", "vae: widths: expected one for each level"),
         (DATA_AND_FIT + "vae = {blocks = 0}\n", "vae: blocks: expected .* from 1 on, not 0"),
-        ('[data]\nstamps = "a"\n[fit]\ndirectory = "d"\n', "missing.*steps"),
+        ('[data]\nstamps = ["a"]\n[fit]\ndirectory = "d"\n', "missing.*steps"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None:

@@ -23,7 +23,7 @@ from lcad_nodes.training.nouns import NORM
 @pytest.fixture
 def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
     return DiffusionConfig(
-        data=DataConfig(str(stamps), size=32, workers=0),
+        data=DataConfig((str(stamps),), size=32, workers=0),
         fit=FitConfig(
             str(tmp_path / "run"), steps=2, batch=2, learning_rate=1e-3, warmup=1, log_every=1
         ),

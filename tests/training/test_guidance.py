@@ -131,7 +131,7 @@ def test_nothing_known_is_no_localization_error() -> None:
 @pytest.fixture
 def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
     return DiffusionConfig(
-        data=DataConfig(str(stamps), size=64, workers=0),
+        data=DataConfig((str(stamps),), size=64, workers=0),
         fit=FitConfig(
             str(tmp_path / "run"), steps=2, batch=2, learning_rate=1e-3, warmup=1, log_every=1
         ),

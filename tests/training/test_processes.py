@@ -21,7 +21,7 @@ from lcad_nodes.training.config import CompressionConfig, DiffusionConfig, load_
 ROOT = Path(__file__).parents[2]
 FIT = """
 [data]
-stamps = "{stamps}"
+stamps = ["{stamps}"]
 size = 32
 workers = 0
 [fit]

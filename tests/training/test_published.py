@@ -33,7 +33,7 @@ def test_what_is_frozen_is_in_the_end_what_it_was_bit_for_bit(
     stable_diffusion: StateDict, stamps: Path, tmp_path: Path
 ) -> None:
     torch.save({"state_dict": stable_diffusion}, tmp_path / "sd.ckpt")
-    data = DataConfig(str(stamps), size=32, workers=0)
+    data = DataConfig((str(stamps),), size=32, workers=0)
     fit = FitConfig(str(tmp_path), steps=3, batch=2, learning_rate=1e-2, warmup=1, log_every=1)
     first = compression.train(
         CompressionConfig(

@@ -13,13 +13,13 @@ from lcad_nodes.training.data.scenes import Scenes
 
 
 def test_the_scenes_of_a_batch_have_one_shape_and_batches_take_turns(stamps: Path) -> None:
-    scenes = Scenes(DataConfig(str(stamps), size=32, aspects=(1.0, 1.5, 0.5)), batch=2)
+    scenes = Scenes(DataConfig((str(stamps),), size=32, aspects=(1.0, 1.5, 0.5)), batch=2)
     shapes = [scenes[number].image.shape[1:] for number in range(8)]
     assert shapes == [s for s in ((32, 32), (32, 48), (64, 32), (32, 32)) for _ in range(2)]
 
 
 def test_every_picture_of_a_batch_keeps_its_own_objects(stamps: Path) -> None:
-    config = DataConfig(str(stamps), size=32, workers=1)
+    config = DataConfig((str(stamps),), size=32, workers=1)
     scenes, batch = Scenes(config, batch=6), next(batches(config, 6, Accelerator(), 0))
     for number, objects in enumerate(batch.objects):
         expected = scenes[number].objects
@@ -30,7 +30,7 @@ def test_every_picture_of_a_batch_keeps_its_own_objects(stamps: Path) -> None:
 
 
 def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, photos: Path) -> None:
-    config = DataConfig(str(stamps), (str(photos),), simple=0.5, natural=0.5, size=32)
+    config = DataConfig((str(stamps),), (str(photos),), simple=0.5, natural=0.5, size=32)
     scenes = Scenes(config, batch=1)
     samples = [scenes[number] for number in range(64)]
     plain = [sample for sample in samples if not sample.objects]
@@ -43,7 +43,8 @@ def test_what_is_held_out_is_in_no_sample(stamps: Path, tmp_path: Path) -> None:
         shutil.copy(path, tmp_path)
         shutil.copy(path.with_suffix(".txt"), tmp_path)
     train, held_out = (
-        {cutout.name for cutout in read_cutouts(tmp_path, split)} for split in ("train", "held_out")
+        {cutout.name for cutout in read_cutouts([tmp_path], split)}
+        for split in ("train", "held_out")
     )
     builder = Scenes(DataConfig(str(tmp_path), size=32), batch=1).builder
     shown = {thing.name for seed in range(100) for thing in builder.build(seed).objects}

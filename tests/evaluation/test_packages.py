@@ -1,0 +1,76 @@
+"""Pictures out of packages and archives."""
+
+import io
+import struct
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from lcad_nodes.evaluation.packages import SourceError, read_sources, resources
+
+
+def resource_file(version: int, path: list[str], content: bytes) -> bytes:
+    """A Qt resource file that holds one file in a folder for each part of its path but the last."""
+    names, nodes = b"", b""
+    padding = b"" if version == 1 else bytes(8)
+    for index, part in enumerate(["", *path]):
+        where = len(names)
+        names += struct.pack(">HI", len(part), 0) + part.encode("utf-16-be")
+        if index < len(path):
+            nodes += struct.pack(">IHII", where, 2, 1, index + 1) + padding
+        else:
+            nodes += struct.pack(">IHHHI", where, 0, 0, 0, 0) + padding
+    data = struct.pack(">I", len(content)) + content
+    header = 24 if version > 2 else 20
+    offsets = [version, header, header + len(nodes), header + len(nodes) + len(data)]
+    return b"qres" + struct.pack(">4I", *offsets) + bytes(header - 20) + nodes + data + names
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_files_come_out_of_a_qt_resource_file(version: int) -> None:
+    data = resource_file(version, ["src", "activities", "erase", "calf.webp"], b"picture")
+    assert dict(resources(data)) == {"erase/calf.webp": b"picture"}
+
+
+def test_what_is_no_resource_file_is_an_error() -> None:
+    with pytest.raises(SourceError, match="qres"):
+        dict(resources(b"PK..."))
+
+
+def archives(folder: Path) -> None:
+    """One file of each kind that a list can name."""
+    (folder / "plain.jpg").write_bytes(b"plain")
+    content = resource_file(3, ["x", "activities", "erase", "calf.webp"], b"resource")
+    (folder / "a.rcc").write_bytes(content)
+    with zipfile.ZipFile(folder / "b.sh3f", "w") as archive:
+        archive.writestr("c/chair.png", b"zipped")
+    with tarfile.open(folder / "d.tgz", "w:gz") as archive:
+        entry = tarfile.TarInfo("e/1f400.webp")
+        entry.size = 6
+        archive.addfile(entry, io.BytesIO(b"tarred"))
+
+
+def test_files_are_read_in_the_order_of_the_list(tmp_path: Path) -> None:
+    archives(tmp_path)
+    listed = {
+        "1": "d.tgz:e/1f400.webp",
+        "2": "plain.jpg",
+        "3": "b.sh3f:c/chair.png",
+        "4": "a.rcc:erase/calf.webp",
+    }
+    read = list(read_sources(listed, tmp_path.joinpath))
+    assert read == [b"tarred", b"plain", b"zipped", b"resource"]
+
+
+@pytest.mark.parametrize("archive", ["a.rcc", "b.sh3f", "d.tgz"])
+def test_what_another_version_of_a_package_lacks_is_named(tmp_path: Path, archive: str) -> None:
+    archives(tmp_path)
+    with pytest.raises(SourceError, match=rf"{archive} holds no erase/cow\.webp"):
+        list(read_sources({"cow": f"{archive}:erase/cow.webp"}, tmp_path.joinpath))
+
+
+def test_a_missing_package_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SourceError, match="install the package"):
+        list(read_sources({"cow": "cow.jpg"}, tmp_path.joinpath))

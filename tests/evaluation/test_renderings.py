@@ -1,0 +1,45 @@
+"""Rendered things collected as stamps."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from lcad_nodes.evaluation.cutouts import object_name, read_cutouts
+from lcad_nodes.evaluation.packages import read_list
+from lcad_nodes.evaluation.renderings import LIST, collect
+
+
+def disc() -> bytes:
+    """A shaded disc on nothing."""
+    y, x = np.mgrid[-1:1:96j, -1:1:96j]
+    alpha = 255 * (x * x + y * y < 1)
+    light = 128 + 100 * x
+    pixels = np.stack([light, light, light, alpha], axis=-1).astype(np.uint8)
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def test_every_listed_thing_has_a_name_and_is_listed_once() -> None:
+    listed = read_list(LIST)
+    assert len(listed) > 1000
+    assert len(set(listed.values())) == len(listed)
+    for name in listed:
+        thing, number = name.rsplit("-", 1)
+        assert number.isdigit()
+        assert object_name(f"The {thing.replace('-', ' ')}.") == thing.replace("-", " ")
+
+
+def test_things_become_stamps_that_scenes_are_made_of(tmp_path: Path) -> None:
+    (tmp_path / "chair.png").write_bytes(disc())
+    with tarfile.open(tmp_path / "emoji.tgz", "w:gz") as archive:
+        entry = tarfile.TarInfo("1f9fb.webp")
+        entry.size = len(disc())
+        archive.addfile(entry, io.BytesIO(disc()))
+    listed = {"deck-chair-1": "chair.png", "toilet-paper-1": "fluent-emoji-3d:1f9fb.webp"}
+    assert collect(listed, tmp_path / "emoji.tgz", tmp_path / "out", tmp_path) == 2
+    cutouts = read_cutouts([tmp_path / "out"], "train")
+    assert [cutout.name for cutout in cutouts] == ["deck chair", "toilet paper"]
