@@ -49,6 +49,16 @@ def test_the_two_splits_share_nothing_and_a_fifth_is_held_out(stamps: Path) -> N
     assert many.count("held_out") == pytest.approx(20, abs=10)
 
 
+def test_folders_are_read_together_and_split_each_by_its_own_names(
+    stamps: Path, tmp_path: Path
+) -> None:
+    ball(40, 220).save(tmp_path / "gizmo-1.png")
+    (tmp_path / "gizmo-1.txt").write_text("The gizmo.\n", encoding="utf-8")
+    names = [cutout.name for cutout in read_cutouts([stamps, tmp_path], "train")]
+    assert names[-1] == "gizmo"
+    assert names[:-1] == [cutout.name for cutout in read_cutouts([stamps], "train")]
+
+
 @pytest.mark.parametrize("variant", ["frog-1", "frog2", "frog_3", "frog-a", "frog_b"])
 def test_variants_of_one_picture_are_on_one_side(variant: str) -> None:
     for folder in ("animals", "birds", "food", "town", "hats"):

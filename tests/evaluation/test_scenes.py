@@ -1,5 +1,6 @@
 """Scenes with a known truth."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,24 @@ def test_a_full_description_names_every_object_and_its_color(builder: SceneBuild
             assert thing.color in TERMS
             assert thing.phrase is not None
             assert thing.color in thing.phrase.lower()
+
+
+def columns(scenes: Sequence[Scene]) -> float:
+    """The share of scenes whose things lie beneath each other rather than side by side."""
+    spreads = [
+        torch.stack([thing.mask.nonzero().float().mean(dim=0) for thing in scene.objects]).std(0)
+        for scene in scenes
+        if len(scene.objects) > 1 and all(thing.mask.any() for thing in scene.objects)
+    ]
+    return sum(bool(down > across) for down, across in spreads) / len(spreads)
+
+
+def test_columns_are_drawn_more_often_to_learn_from_than_to_measure_with(
+    builder: SceneBuilder,
+) -> None:
+    assert columns([builder.build(seed) for seed in range(400)]) == pytest.approx(0.4, abs=0.09)
+    measured = [builder.build(seed, objects=2, description="full") for seed in range(300)]
+    assert columns(measured) == pytest.approx(0.2, abs=0.07)
 
 
 def test_no_description_is_empty(builder: SceneBuilder) -> None:

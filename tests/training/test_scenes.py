@@ -46,7 +46,7 @@ def test_what_is_held_out_is_in_no_sample(stamps: Path, tmp_path: Path) -> None:
         {cutout.name for cutout in read_cutouts([tmp_path], split)}
         for split in ("train", "held_out")
     )
-    builder = Scenes(DataConfig(str(tmp_path), size=32), batch=1).builder
+    builder = Scenes(DataConfig((str(tmp_path),), size=32), batch=1).builder
     shown = {thing.name for seed in range(100) for thing in builder.build(seed).objects}
     assert held_out
     assert shown
