@@ -18,6 +18,7 @@ import hashlib
 import json
 import logging
 import os
+import platform
 import shlex
 import shutil
 import signal
@@ -41,6 +42,12 @@ CLIENT = {
     "serve": "setup, then ComfyUI in the browser",
 }
 RECORD = ".quickstart"  # in each folder made here: what of it is finished
+# Runs the client, without modules from the user's folder, which may lie among photos.
+RUN_CLIENT = """
+import runpy, sys
+sys.path[:] = filter(None, sys.path)
+runpy.run_module("lcad_nodes.client", run_name="__main__", alter_sys=True)
+"""
 
 
 class QuickstartError(Exception):
@@ -122,7 +129,7 @@ class Environment:
 
     def finished(self) -> dict[str, str]:
         """The digest of each `Packages` installed, by name; empty if it has to be made."""
-        if not (self.record.exists() and self.python.exists()):
+        if not (self.record.exists() and self.python.exists() and self._has_packages()):
             return {}
         return json.loads(self.record.read_text(encoding="utf-8") or "{}")
 
@@ -150,6 +157,11 @@ class Environment:
             self._write(finished)  # pip undoes what it cannot finish
             raise
         self._write({**finished, packages.name: packages.digest()})
+
+    def _has_packages(self) -> bool:
+        """Whether its Python is the version that it was made with: another one finds none."""
+        command = [self.python, "-c", "import pip"]
+        return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
 
     def _write(self, finished: dict[str, str]) -> None:
         part = self.record.with_suffix(".part")
@@ -330,9 +342,11 @@ def client_command(name: str, comfyui: Path | None, arguments: Sequence[str]) ->
 
     parse([name, *arguments])  # what is wrong is told before minutes of setup
     python, folder = setup(comfyui, tests=False)
-    command = [str(python), "-m", "lcad_nodes.client", name, "--comfyui", str(folder), *arguments]
-    logger.info("$ %s", shlex.join(command))
-    return run_to_its_end(command, {**os.environ, "PYTHONPATH": str(ROOT)})
+    words = [name, "--comfyui", str(folder), *arguments]
+    logger.info("$ %s", shlex.join([str(python), "-m", "lcad_nodes.client", *words]))
+    return run_to_its_end(
+        [str(python), "-c", RUN_CLIENT, *words], {**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 def run_to_its_end(command: Sequence[str], environment: dict[str, str]) -> int:
@@ -389,8 +403,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     return known, rest
 
 
-def require_python(version: tuple[int, int]) -> None:
-    """Raises QuickstartError if ComfyUI and PyTorch cannot be had for this Python."""
+def require_python(version: tuple[int, int], machine: str) -> None:
+    """Raises QuickstartError if ComfyUI and PyTorch cannot be had for this Python and machine."""
+    if machine == "Darwin x86_64":
+        raise QuickstartError("PyTorch is no more built for Macs with an Intel processor.")
     first, last = PYTHONS
     if not first <= version <= last:
         raise QuickstartError(
@@ -402,7 +418,7 @@ def require_python(version: tuple[int, int]) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Runs a command. Returns the exit status: 0, or another with the reason in the log."""
     try:
-        require_python(sys.version_info[:2])
+        require_python(sys.version_info[:2], f"{platform.system()} {platform.machine()}")
         known, rest = parse(arguments)
         status = known.command(known.comfyui, rest)
     except QuickstartError as error:

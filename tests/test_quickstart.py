@@ -41,6 +41,9 @@ TINY_HOST = {
 }
 
 
+ANOTHER = "a Python of another version"
+
+
 class Killed(BaseException):
     """Stands for a SIGKILL: nothing in quickstart.py may catch it."""
 
@@ -95,13 +98,15 @@ def quick_commands(project: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
     """Stands in for venv and pip, which take seconds: leaves what they would leave, quickly."""
 
     def run(command: Sequence[str], **_: Any) -> Completed:
+        python = Environment(project / ".venv").python
         if "venv" in command:
-            python = Environment(project / ".venv").python
             python.parent.mkdir()
             python.touch()
         if "download" in command:
             shutil.copy(archive, command[command.index("--dest") + 1])
-        return subprocess.CompletedProcess(command, int("no-such-package" in command))
+        fails = "no-such-package" in command
+        fails |= "import pip" in command and python.read_text() == ANOTHER
+        return subprocess.CompletedProcess(command, int(fails))
 
     monkeypatch.setattr(subprocess, "run", run)
 
@@ -125,8 +130,9 @@ def test_setup_makes_everything_and_then_has_nothing_to_do(
     said = [caplog.text.index(text) for text in ("To do", "[2/3]", " download ", "[3/3]")]
     assert said == sorted(said)
 
-    def refuse(command: Sequence[str], **_: Any) -> None:
-        raise AssertionError(f"nothing is left to run, but this was: {command}")
+    def refuse(command: Sequence[str], **_: Any) -> Completed:
+        assert "import pip" in command, f"nothing is left to run, but this was: {command}"
+        return subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(subprocess, "run", refuse)
     start = time.perf_counter()
@@ -323,7 +329,32 @@ def test_a_folder_that_is_no_comfyui_is_named_and_nothing_is_done(
 @pytest.mark.parametrize("version", [(2, 7), (3, 9), (3, 15)])
 def test_a_python_without_pytorch_is_refused(version: tuple[int, int]) -> None:
     with pytest.raises(QuickstartError, match=r"needs Python 3\.10 to 3\.14"):
-        quickstart.require_python(version)
+        quickstart.require_python(version, "Linux x86_64")
+
+
+def test_a_mac_without_pytorch_is_refused() -> None:
+    with pytest.raises(QuickstartError, match="Intel"):
+        quickstart.require_python((3, 12), "Darwin x86_64")
+
+
+def test_a_module_in_the_users_folder_is_not_run(tmp_path: Path) -> None:
+    (tmp_path / "PIL.py").write_text("open('was_run', 'w')\n")
+    command = [sys.executable, "-c", quickstart.RUN_CLIENT, "colorize", "--help"]
+    environment = {**os.environ, "PYTHONPATH": str(quickstart.ROOT)}
+    ran = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert "PHOTO" in ran.stdout
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_an_environment_whose_python_has_become_another_is_made_anew(project: Path) -> None:
+    quickstart.main(["setup"])
+    environment = Environment(project / ".venv")
+    environment.python.write_text(ANOTHER)
+    assert quickstart.main(["setup"]) == 0
+    assert environment.python.read_text() != ANOTHER
 
 
 @pytest.mark.usefixtures("quick_commands")

@@ -13,8 +13,9 @@ from PIL import Image
 from .arguments import parse
 from .colorize import colorize_many, colorize_one, with_checkpoint
 from .demo import demo, show
+from .formats import WRITABLE
 from .jobs import Job, TableError, default_out, in_folder, in_table
-from .photos import WRITABLE, PhotoError
+from .photos import PhotoError
 from .serve import serve
 from .server import ROOT, ServerError, WorkflowError
 from .workflow import Settings

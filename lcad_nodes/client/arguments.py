@@ -3,12 +3,15 @@
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
+from .formats import READABLE
 from .workflow import Settings
 
 DEFAULTS = Settings()
+SHOWN = "default: %(default)s"
 
 
 def parse(arguments: Sequence[str]) -> argparse.Namespace:
@@ -39,6 +42,19 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _number(least: float, most: float) -> Callable[[str], float]:
+    """Reads a number in the range that the nodes take, a whole one if `least` is."""
+    kind = "whole number" if isinstance(least, int) else "number"
+
+    def read(text: str) -> float:
+        with suppress(ValueError):
+            if least <= (number := type(least)(text)) <= most:
+                return number
+        raise argparse.ArgumentTypeError(f"{text!r}: give a {kind} from {least} to {most}")
+
+    return read
+
+
 def _add_colorize(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Colorizes a photo, or every photo of a folder. A table for a folder is a CSV file with "
@@ -67,14 +83,22 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="the file, or for a folder the folder, to write (default: PHOTO.color.SUFFIX)",
     )
-    parser.add_argument("--seed", type=int, default=DEFAULTS.seed, help="other colors")
-    parser.add_argument("--steps", type=int, default=DEFAULTS.steps, help="default: %(default)s")
-    parser.add_argument("--cfg", type=float, default=DEFAULTS.cfg, help="default: %(default)s")
+    parser.add_argument(
+        "--seed", type=_number(0, 2**64 - 1), default=DEFAULTS.seed, help="other colors"
+    )
+    parser.add_argument("--steps", type=_number(1, 1000), default=DEFAULTS.steps, help=SHOWN)
+    parser.add_argument("--cfg", type=_number(1.0, 100.0), default=DEFAULTS.cfg, help=SHOWN)
     parser.add_argument(
         "--resolution",
-        type=int,
+        type=_number(-1, 16384),
         default=DEFAULTS.resolution,
         help="shorter side in pixels that colors are made at (default: what suits the model)",
+    )
+    parser.add_argument(
+        "--tile-size",
+        type=_number(0, 4096),
+        default=DEFAULTS.tile_size,
+        help="decode in pieces of so many pixels, where memory is short (default: in one)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, help=f"a model file (default: {DEFAULTS.checkpoint})"
@@ -92,8 +116,8 @@ def _problem(known: argparse.Namespace) -> str | None:
         if known.text.lower().endswith(".csv") and not Path(known.text).is_file():
             return f"there is no table {known.text}"
         return None
-    if known.out and known.out.resolve() == known.photo.resolve():
-        return f"-o {known.out} would overwrite the photo: give it another name"
+    if problem := _problem_of_files(known.photo, known.text, known.out):
+        return problem
     if known.mask and not known.phrase:
         known.phrase = [part.strip() for part in known.text.split(",") if part.strip()]
     if len(known.phrase) != len(known.mask):
@@ -103,6 +127,16 @@ def _problem(known: argparse.Namespace) -> str | None:
         )
     missing = [phrase for phrase in known.phrase if not is_said(phrase, known.text)]
     return f"the phrase {missing[0]!r} is not in the text {known.text!r}" if missing else None
+
+
+def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
+    if photo.suffix.lower() not in READABLE:
+        return f"{photo} is none of {', '.join(sorted(READABLE))}: convert it to one of them"
+    if Path(text).suffix.lower() in READABLE and Path(text).is_file():
+        return f"{text} is a file: put words in quotes, or give a folder for many photos"
+    if out and out.resolve() == photo.resolve():
+        return f"-o {out} would overwrite the photo: give it another name"
+    return None
 
 
 def is_said(phrase: str, text: str) -> bool:

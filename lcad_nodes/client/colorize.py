@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import photos
-from .jobs import Job
+from .jobs import Job, ResultError, digest
 from .photos import Photo, PhotoError
 from .server import Server, ServerError, WorkflowError, free_port, has_gpu, lay_out, run_server
 from .workflow import SAMPLE, SAVE, Region, Settings, colorizing
@@ -134,8 +134,11 @@ def colorize_one(
     """
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
-    if job.out.exists() and photos.made_from(job.out) is None:
-        raise PhotoError(f"{job.out} is there and was not made by this: choose another with -o.")
+    try:
+        job.found()
+    except ResultError as error:
+        raise PhotoError(f"{error}: choose another name with -o.") from error
+    photos.require_place(job.out.parent)
     with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
         picture = colorize(photo, job.text, phrases, masks, job.photo.name)
     photos.write(picture, photo, job.out, job.made_from(settings))
@@ -154,18 +157,23 @@ def colorize_many(
         How many failed.
 
     Raises:
+        PhotoError: if nothing can be written where results go.
         ServerError: if the server does not start, or stops at two photos in a row.
     """
     left: list[Job] = []
     finished = 0
     for job in jobs:
-        found = job.found()
-        if found is None:
-            logger.warning("%s is there and was not made by this: it stays as it is", job.out)
-        elif found == job.made_from(settings):
+        try:
+            found = job.found()
+        except ResultError as error:
+            logger.warning("%s: it stays as it is", error)
+            continue
+        if found == job.made_from(settings):
             finished += 1
         else:
             left.append(job)
+    for folder in {job.out.parent for job in left}:
+        photos.require_place(folder)
     logger.info("%d photos, %d of them finished before", len(jobs), finished)
     run = _Run(left)
     try:
@@ -256,5 +264,7 @@ def _as_time(seconds: float) -> str:
 
 
 def with_checkpoint(settings: Settings, checkpoint: Path | None) -> Settings:
-    """The settings with a model file's name in them."""
-    return settings if checkpoint is None else replace(settings, checkpoint=checkpoint.name)
+    """The settings with a model file's name in them, and what tells it from others of that name."""
+    if checkpoint is None:
+        return settings
+    return replace(settings, checkpoint=checkpoint.name, digest=digest(checkpoint))

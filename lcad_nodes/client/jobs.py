@@ -1,17 +1,24 @@
 """Which photos are to be colorized, with which words, and where the results go."""
 
 import csv
+import hashlib
 import io
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
-from .photos import READABLE, WRITABLE, made_from
+from .formats import READABLE, WRITABLE
+from .photos import made_from
 from .workflow import Settings
 
 MARK = ".color"
+
+
+class ResultError(ValueError):
+    """A file that is in a result's place must stay; the message names it and says why."""
 
 
 class TableError(ValueError):
@@ -28,13 +35,48 @@ class Job:
 
     def made_from(self, settings: Settings) -> str:
         """What the result is made from, as one line that is kept in it."""
-        said = {"words": self.text, **asdict(settings)}
-        return f"lcad-nodes {json.dumps(said, sort_keys=True)}"
+        said = {"photo": self.digest, "words": self.text, **asdict(settings)}
+        return json.dumps(said, sort_keys=True)
 
-    def found(self) -> str | None:
-        """What the result that is there was made from: empty if none is, None if it is not ours."""
-        is_there = os.path.exists(self.out)  # noqa: PTH110 - of Path it raises for a long name
-        return made_from(self.out) if is_there else ""
+    @cached_property
+    def digest(self) -> str:
+        """Of the photo's bytes."""
+        return digest(self.photo)
+
+    def found(self) -> str:
+        """What the result that is there was made from; empty if none is.
+
+        Raises:
+            ResultError: something else is there that must stay.
+        """
+        if not os.path.exists(self.out):  # noqa: PTH110 - of Path it raises for a long name
+            return ""
+        found = made_from(self.out)
+        if found is None:
+            raise ResultError(f"{self.out} is there and was not made by this")
+        if _photo(found) not in {None, self.digest}:
+            raise ResultError(f"{self.out} is there and was made from another photo")
+        return found
+
+
+def digest(file: Path) -> str:
+    """Some of a file's SHA-256, to tell it from others; empty if it cannot be read."""
+    made = hashlib.sha256()
+    try:
+        with file.open("rb") as content:
+            while part := content.read(1 << 20):
+                made.update(part)
+    except OSError:
+        return ""
+    return made.hexdigest()[:16]
+
+
+def _photo(made_from: str) -> str | None:
+    """The digest in what a result was made from, if there is one."""
+    try:
+        return json.loads(made_from).get("photo")
+    except (ValueError, AttributeError):
+        return None
 
 
 def default_out(photo: Path) -> Path:
@@ -127,7 +169,7 @@ def _checked(jobs: list[Job]) -> list[Job]:
         if place in seen:
             raise TableError(
                 f"{job.photo.name} and {seen[place].photo.name} are both to be written to "
-                f"{job.out}: give one of them another out."
+                f"{job.out}: give one of them another name, or another out in a table."
             )
         seen[place] = job
     return jobs

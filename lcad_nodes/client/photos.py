@@ -2,9 +2,11 @@
 
 import io
 import logging
+import math
 import os
 import re
 import struct
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
 
+from .formats import DECODERS, WITH_ALPHA
+
 logger = logging.getLogger(__name__)
 
-WRITABLE = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
-READABLE = WRITABLE | {".bmp", ".gif", ".jp2", ".pgm", ".ppm", ".tga"}
-WITH_ALPHA = {".png", ".tif", ".tiff", ".webp"}
 SRGB = 1  # of the tag ColorSpace
 XMP = 700  # the tag of a TIFF file
 # Tags that say how a TIFF file is laid out or how its pixels are stored: not true of another file.
@@ -28,11 +29,11 @@ STRUCTURE = {
     *(529, 530, 531, 532, XMP, 34377, 34675, 37724),
 }
 JPEG_XMP_BYTES = 65504  # that one segment holds after its name
-# What Pillow's decoders and encoders let through when a file's numbers make no sense.
-BROKEN = (
-    *(ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError),
-    struct.error,
-)
+# What Pillow's encoders let through when metadata make no sense, and its decoders, too.
+SENSELESS = (ArithmeticError, LookupError, TypeError, ValueError, struct.error)
+BROKEN = (*SENSELESS, EOFError, OSError, SyntaxError)
+MAKER = "lcad-nodes "
+"""What the EXIF tag ImageHistory of our own results begins with."""
 
 
 class PhotoError(ValueError):
@@ -65,7 +66,8 @@ def read(path: Path) -> Photo:
         PhotoError: if there is no such file, or it is not a picture, broken or too large.
     """
     try:
-        with Image.open(path) as image:
+        # By a file, not its name: Pillow maps a named TIFF into memory, and turned ones wrongly.
+        with path.open("rb") as file, Image.open(file, formats=DECODERS) as image:
             return _read(image, path)
     except PhotoError:
         raise
@@ -96,6 +98,7 @@ def _read(image: Image.Image, path: Path) -> Photo:
     dpi = image.info.get("dpi")
     if dpi is not None:
         dpi = (float(dpi[0]), float(dpi[1]))
+        dpi = dpi if all(math.isfinite(one) and one > 0 for one in dpi) else None
     return Photo(
         picture=rgb,
         alpha=alpha,
@@ -142,7 +145,8 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
         picture: RGB, of the photo's size.
         photo: where metadata and transparency come from.
         out: the file; one that is there is replaced.
-        made_from: goes into the EXIF tag ImageHistory.
+        made_from: goes into the EXIF tag ImageHistory, after `MAKER`. Where the photo's own
+            metadata cannot be written, only this is.
 
     Raises:
         PhotoError: if it cannot be written.
@@ -152,10 +156,9 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
         picture = picture.copy()
         picture.putalpha(photo.alpha)
     exif = photo.exif
-    exif[ExifTags.Base.ImageHistory] = made_from
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    options: dict[str, Any] = {"exif": exif, "icc_profile": profile, **_format(suffix)}
+    needed: dict[str, Any] = {"icc_profile": profile, **_format(suffix)}
+    options = {"exif": _signed(exif, made_from), **needed}
     if photo.dpi and suffix != ".webp":
         options["dpi"] = photo.dpi
     if photo.xmp and suffix in {".jpg", ".jpeg"} and len(photo.xmp) > JPEG_XMP_BYTES:
@@ -165,7 +168,11 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     part = out.with_name(f".{out.stem}.part{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        picture.save(part, **options)
+        try:
+            picture.save(part, **options)
+        except SENSELESS as error:
+            logger.warning("%s: its metadata make no sense and are left out: %s", out.name, error)
+            picture.save(part, exif=_signed(Image.Exif(), made_from), **needed)
         os.replace(part, out)  # noqa: PTH105
     except BROKEN as error:
         raise PhotoError(f"{out} cannot be written: {error}") from error
@@ -177,10 +184,31 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
 def made_from(path: Path) -> str | None:
     """What `write` was told that a file was made from; None if it did not write it."""
     try:
-        with Image.open(path) as image:
-            return image.getexif().get(ExifTags.Base.ImageHistory)
+        with Image.open(path, formats=DECODERS) as image:
+            said = image.getexif().get(ExifTags.Base.ImageHistory)
     except (*BROKEN, Image.DecompressionBombError):
         return None
+    return said[len(MAKER) :] if isinstance(said, str) and said.startswith(MAKER) else None
+
+
+def require_place(folder: Path) -> None:
+    """Make a folder if need be.
+
+    Raises:
+        PhotoError: if no file can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise PhotoError(f"Nothing can be written to {folder}: {error}") from error
+
+
+def _signed(exif: Image.Exif, made_from: str) -> Image.Exif:
+    exif[ExifTags.Base.ImageHistory] = f"{MAKER}{made_from}"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
+    return exif
 
 
 def _with_xmp(xmp: bytes, exif: Image.Exif, suffix: str) -> dict[str, Any]:

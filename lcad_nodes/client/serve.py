@@ -49,5 +49,5 @@ def _offer_models(models: Path, base: Path) -> Path:
     kinds = [folder.name for folder in models.glob("*") if folder.is_dir()]
     paths = {"base_path": str(models.resolve()), "is_default": True, **{k: k for k in kinds}}
     file = base / "extra_model_paths.yaml"
-    file.write_text(json.dumps({"comfyui": paths}), encoding="utf-8")
+    file.write_text(json.dumps({"comfyui": paths}, ensure_ascii=False), encoding="utf-8")
     return file

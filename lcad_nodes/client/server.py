@@ -147,7 +147,8 @@ def has_gpu() -> bool:
     """Whether PyTorch sees a GPU; asked in a process of its own, since it takes its memory."""
     seen = "torch.cuda.is_available(), torch.backends.mps.is_available(), torch.xpu.is_available()"
     command = [sys.executable, "-c", f"import sys, torch; sys.exit(not any(({seen})))"]
-    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+    # In our own folder: Python looks for modules where it is started.
+    return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
 
 
 def lay_out(base: Path) -> None:

@@ -16,20 +16,25 @@ class Settings:
 
     Attributes:
         checkpoint: its name in the server's list.
+        digest: of that file, where it is not the shipped one.
         seed: another one gives other colors.
         steps: of the sampler.
         cfg: the scale of classifier-free guidance: how strongly words are followed.
         resolution: shorter side, in pixels, of the size that colors are made at; -1: what the
             checkpoint was trained at.
         strength: how strongly phrases keep to their masks.
+        tile_size: side in pixels of the pieces that are decoded one after another, where memory
+            is short; 0: in one piece.
     """
 
     checkpoint: str = "lcad-mini.safetensors"
+    digest: str = ""
     seed: int = 0
     steps: int = 20
     cfg: float = 3.0
     resolution: int = -1
     strength: float = 3.0
+    tile_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,7 @@ def colorizing(photo: str, text: str, regions: Sequence[Region], settings: Setti
                 "latent": [SAMPLE, 0],
                 "luminance": ["encode", 0],
                 "lightness": "input",
+                "tile_size": settings.tile_size,
             },
         ),
         SAVE: ("PreviewImage", {"images": ["decode", 0]}),

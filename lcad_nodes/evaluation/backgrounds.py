@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from .cutouts import Split, split_of
-from .files import BROKEN, files_below
+from .files import PictureError, files_below, read_picture
 from .recolor import Painter, to_rgb
 
 PHOTO_SIDE = 384
@@ -69,7 +69,7 @@ def readable(files: Iterable[Path]) -> Iterator[tuple[Path, Image.Image]]:
     for file in files:
         try:
             photo = _read(file)
-        except (*BROKEN, Image.DecompressionBombError) as error:
+        except PictureError as error:
             skipped += 1
             logger.warning("skipped %s (%s); %d so far", file, error, skipped)
         else:
@@ -183,9 +183,7 @@ def _enlarge(colors: NDArray[np.uint8], size: Size) -> Image.Image:
 
 def _read(path: Path) -> Image.Image:
     """A photograph, RGB, its shorter side at most 384 pixels."""
-    with Image.open(path) as opened:
-        opened.draft("RGB", (PHOTO_SIDE * 2, PHOTO_SIDE * 2))  # a JPEG is decoded small
-        image = opened.convert("RGB")
+    image = read_picture(path)
     scale = min(1.0, PHOTO_SIDE / min(image.size))
     size = (round(image.width * scale), round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS)

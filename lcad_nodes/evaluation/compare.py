@@ -12,7 +12,7 @@ from torchvision.transforms.functional import pil_to_tensor, resize
 from tqdm import tqdm
 
 from ..color.lab import gray, lightness
-from ..color.measures import SSIM_LEAST, color_difference, colorfulness, psnr, ssim
+from ..color.measures import color_difference, colorfulness, psnr, ssim
 from ..color.names import judge_objects
 from ..model.phrases import PhraseError, split_phrases
 from .bootstrap import Estimate, Statistic, estimate, mean, ratio
@@ -134,7 +134,7 @@ def compare(
         Photograph(s, files[TRUTH][s], texts.get(s), outlined.get(s, ())) for s in common
     ]
     _check_masks(photographs)
-    photographs, found_out = _usable(photographs, files)
+    photographs, found_out = _usable(photographs, files, backbones.least)
     fid = (
         FrechetDistance(backbones.inception)
         if backbones.inception and len(photographs) > 1
@@ -272,7 +272,7 @@ def _masks(folder: Path) -> dict[str, tuple[Path, ...]]:
 
 
 def _usable(
-    photographs: Sequence[Photograph], files: Mapping[str, Mapping[str, Path]]
+    photographs: Sequence[Photograph], files: Mapping[str, Mapping[str, Path]], least: int
 ) -> tuple[list[Photograph], list[str]]:
     """The photographs that can be scored in every folder; what is wrong with others, and to know.
 
@@ -282,7 +282,8 @@ def _usable(
     peculiar: dict[tuple[str, str], list[str]] = defaultdict(list)
     for photo in tqdm(photographs, desc="reading"):
         try:
-            found = _inspect(photo, {name: some[photo.stem] for name, some in files.items()})
+            its_own = {name: some[photo.stem] for name, some in files.items()}
+            found = _inspect(photo, its_own, least)
         except CompareError as error:
             notes.append(f"{photo.stem} is not scored: {error}")
             continue
@@ -297,7 +298,7 @@ def _usable(
     return usable, notes
 
 
-def _inspect(photo: Photograph, files: Mapping[str, Path]) -> list[tuple[str, str]]:
+def _inspect(photo: Photograph, files: Mapping[str, Path], least: int) -> list[tuple[str, str]]:
     """Read all files of a photograph; which method's picture is unlike the truth, and how.
 
     Raises:
@@ -305,8 +306,8 @@ def _inspect(photo: Photograph, files: Mapping[str, Path]) -> list[tuple[str, st
     """
     truth = _read(photo.file)
     height, width = truth.shape[1:]
-    if min(height, width) < SSIM_LEAST:
-        raise CompareError(f"{photo.file} is {width} x {height} px, below {SSIM_LEAST} px a side.")
+    if min(height, width) < least:
+        raise CompareError(f"{photo.file} is {width} x {height} px, below {least} px a side.")
     for mask in photo.masks:
         _read_mask(mask, truth)
     found = []

@@ -26,11 +26,16 @@ MAIN_SHARE = 0.6  # of its area
 
 # Neither objects nor pictures of them.
 _UNUSABLE_FOLDER = re.compile("symbols|roadsigns|hanukkah|newyears|naturalforces")
-# Seen on a contact sheet to be outlines, several things at once, cut badly, or see-through.
+# Of Tux Paint's, seen on a contact sheet to be outlines, several things at once, cut badly, or
+# see-through.
 _UNUSABLE_FILE = re.compile(
-    "bunny-egg|chick-.*|docks|eye|football_helmet_.*|ghost|glass|graveyard|inukshuk-outline|lamp"
-    "|lightningbolt|lionfish|magic_stones|mercurythermometer|mine|moon_crescent|old_naval_shell"
-    "|party-horn-.*|propeller_hat|rugby_goal_posts|sedan_police|spider_.*|star|wings|0_sun"
+    "animals/(fish/lionfish|insects/cartoon/(spider_.*|wings))|clothes/hats/propeller_hat"
+    "|household/dishes/glass|medical/mercurythermometer|military/ammunition/old_naval_shell"
+    "|people/body_parts/eye|seasonal/(christmas/(lamp|star)|easter/(bunny-egg|chick-.*)"
+    "|halloween/ghost)|space/(moon/moon_crescent|planets/0_sun)"
+    "|sports/(cartoon/football_helmet_.*|rugby_goal_posts)|town/cartoon/(docks|mine)"
+    "|town/monuments/(cartoon/(graveyard|magic_stones)|inukshuk-outline)"
+    "|vehicles/emergency/sedan_police"
 )
 # Words of a caption that say nothing about what the thing is, or would contradict a new color.
 _FILLER = re.compile(
@@ -72,8 +77,10 @@ def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
     A fifth is held out, by a hash of the path without its variant's number or letter.
 
     Raises:
-        StampsError: nothing usable is there.
+        StampsError: a folder does not exist, or nothing usable is in any.
     """
+    if missing := [str(folder) for folder in folders if not folder.is_dir()]:
+        raise StampsError(f"There is no folder of stamps at {', '.join(missing)}.")
     cutouts = [
         cutout
         for folder in folders
@@ -110,9 +117,10 @@ def object_name(caption: str) -> str | None:
 
 
 def _read(path: Path, folder: Path) -> CutOut | None:
-    parts = path.relative_to(folder).parts[:-1]
-    caption = path.with_suffix(".txt")
-    unusable = _UNUSABLE_FILE.fullmatch(path.stem) or any(map(_UNUSABLE_FOLDER.fullmatch, parts))
+    relative, caption = path.relative_to(folder), path.with_suffix(".txt")
+    unusable = _UNUSABLE_FILE.fullmatch(relative.with_suffix("").as_posix()) or any(
+        map(_UNUSABLE_FOLDER.fullmatch, relative.parts[:-1])
+    )
     if unusable or not caption.exists():
         return None
     name = object_name(caption.read_text(encoding="utf-8").split("\n", 1)[0])

@@ -20,6 +20,8 @@ BROKEN = (
     *(ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError),
     struct.error,
 )
+DECODERS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "TGA")
+"""Pillow's names of what is read, and no other of its decoders: one of them starts a program."""
 _NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d+)")
 
 
@@ -59,7 +61,9 @@ def read_picture(source: Path | bytes) -> Image.Image:
         PictureError: if it is broken, cut short, too large, or no picture.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        # By its bytes, not its name: Pillow maps a named TIFF into memory, and turned ones wrongly.
+        encoded = source if isinstance(source, bytes) else source.read_bytes()
+        with Image.open(io.BytesIO(encoded), formats=DECODERS) as image:
             image.load()
             opaque = _on_white(_in_eight_bits(image))
             return _upright(_in_srgb(opaque, image.info.get("icc_profile")), _orientation(image))

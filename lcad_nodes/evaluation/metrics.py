@@ -10,11 +10,15 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ..color.measures import SSIM_LEAST
+
 Distance = Callable[[Tensor, Tensor], Tensor]
 """LPIPS of two pictures, 1x3xHxW in [0, 1] each."""
 Agreement = Callable[[Tensor, str], float]
 """CLIP score of a picture, 3xHxW in [0, 1], and a text."""
 T = TypeVar("T")
+LPIPS_LEAST = 32
+"""Side of a picture in px: AlexNet halves it five times."""
 
 
 class BackboneError(OSError):
@@ -30,12 +34,14 @@ class Backbones:
         inception: from pictures, Bx3xHxW uint8, to features, BxN; None likewise.
         clip: None likewise.
         missing: a sentence for each that is not.
+        least: side in px that a picture must have for them and SSIM.
     """
 
     lpips: Distance | None
     inception: nn.Module | None
     clip: Agreement | None
     missing: tuple[str, ...]
+    least: int = SSIM_LEAST
 
 
 def load_backbones(clip: str) -> Backbones:
@@ -53,9 +59,10 @@ def load_backbones(clip: str) -> Backbones:
             missing.append(str(error))
             return None
 
-    return Backbones(
-        attempt(_lpips), attempt(_inception), attempt(lambda: load_clip(clip)), tuple(missing)
-    )
+    lpips, inception = attempt(_lpips), attempt(_inception)
+    agreement = attempt(lambda: load_clip(clip))
+    least = LPIPS_LEAST if lpips else SSIM_LEAST
+    return Backbones(lpips, inception, agreement, tuple(missing), least)
 
 
 def load_clip(name: str) -> Agreement:

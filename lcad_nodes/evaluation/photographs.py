@@ -5,14 +5,14 @@ stands in `photographs.txt`; their licenses in docs/data.md.
 """
 
 import argparse
-import io
 import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
 
-from .packages import SHARE, read_list, read_sources
+from .files import PictureError, read_picture
+from .packages import SHARE, SourceError, read_list, read_sources
 
 LIST = Path(__file__).with_name("photographs.txt")
 SHORTER_SIDE = 512
@@ -35,12 +35,15 @@ def collect(listed: dict[str, str], out: Path, share: Path = SHARE) -> int:
     out.mkdir(parents=True, exist_ok=True)
     pictures = read_sources(listed, share.joinpath)
     for name, data in zip(listed, pictures, strict=True):
-        _shrink(data).save(out / f"{name}.jpg", quality=QUALITY)
+        try:
+            photo = read_picture(data)
+        except PictureError as error:
+            raise SourceError(f"{listed[name]} is no picture: {error}") from error
+        _shrink(photo).save(out / f"{name}.jpg", quality=QUALITY)
     return len(listed)
 
 
-def _shrink(encoded: bytes) -> Image.Image:
-    image = Image.open(io.BytesIO(encoded)).convert("RGB")
+def _shrink(image: Image.Image) -> Image.Image:
     scale = min(1.0, SHORTER_SIDE / min(image.size))
     size = (round(image.width * scale), round(image.height * scale))
     return image.resize(size, Image.Resampling.LANCZOS)

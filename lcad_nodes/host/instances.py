@@ -173,12 +173,6 @@ def check_masks(names: list[str], masks: list[Tensor]) -> None:
             f"{len(names)} phrases ({listed}) but {len(masks)} masks: every phrase needs one mask"
         )
     for number, (name, mask) in enumerate(zip(names, masks, strict=True), start=1):
-        if mask.shape != masks[0].shape:
-            raise MaskError(
-                f"mask {number} ('{name}') is {_size(mask)} px, but mask 1 is {_size(masks[0])} "
-                "px (height x width): all must have one size, in the photo's "
-                "proportions"
-            )
         if not mask.isfinite().all():
             raise MaskError(
                 f"mask {number} ('{name}') holds {int((~mask.isfinite()).sum())} values that are "
@@ -187,6 +181,12 @@ def check_masks(names: list[str], masks: list[Tensor]) -> None:
         if not (mask > FAINTEST).any():
             raise MaskError(
                 f"mask {number} ('{name}') is empty: mark where in the photo the object is"
+            )
+        if mask.shape != masks[0].shape:
+            raise MaskError(
+                f"mask {number} ('{name}') is {_size(mask)} px, but mask 1 is {_size(masks[0])} "
+                "px (height x width): all must have one size, in the photo's "
+                "proportions"
             )
 
 

@@ -33,7 +33,7 @@ class DataConfig:
         photos: photographs, or folders of them, for the backgrounds of scenes.
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
-        natural: share of scenes that are photographs as they are, without a description.
+        natural: share of scenes that are `photos` as they are, without a description.
         aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
             side then. What is left and right is learned from the borders, so what only
             knows squares mixes them up on other photos.
@@ -41,7 +41,8 @@ class DataConfig:
         captions: JSON file of what is said of the photos in `folder`; empty: nothing is.
         shards: webdataset tar files, with braces for many: `photos-{000..099}.tar`.
         size: side of the training pictures in px; a multiple of 8.
-        smallest_crop: least share of the area that a random crop of a photo keeps.
+        smallest_crop: least share of the area of its largest square that a random crop of a photo
+            keeps; crops are squares, so that nothing is distorted.
         flipped: share of photos mirrored, unless their description speaks of left or right.
         dropped: share of photos' descriptions left out.
         shortened: share of photos' descriptions that lose a part.
@@ -69,6 +70,8 @@ class DataConfig:
         """Check what types cannot."""
         if sum(map(bool, (self.stamps, self.folder, self.shards))) != 1:
             raise ConfigError("give one of stamps, folder and shards")
+        if self.natural and not self.photos:
+            raise ConfigError("natural is a share of photos: name some")
         if self.captions and not self.folder:
             raise ConfigError("captions belong to a folder of photos")
         others, source = (OF_PHOTOS, "stamps") if self.stamps else (OF_SCENES, "folder or shards")
@@ -179,6 +182,11 @@ class CompressionConfig:
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
+        if self.fit.keep_every and not self.start:
+            raise ConfigError(
+                "keep_every: latents are standardized at the end, so that checkpoints before it "
+                "do not go together; keep some of a run with a start"
+            )
         if self.train != "all" and not self.start:
             raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
         weights = ("artifact_weight", "plain_weight", "perceptual_weight", "adversarial_weight")
@@ -208,7 +216,7 @@ class DiffusionConfig:
             with (see `nouns.place_nouns`); all token embeddings then stay as they are. Empty: they
             are trained with the text encoder.
         pool: encoded scenes kept for reuse; 0: every scene is used once.
-        fresh: new scenes a step, where there is a pool.
+        fresh: new scenes a forward pass and process, where there is a pool.
         largest_weight: a noise level's loss is multiplied by 1/SNR, clipped to 1 ... this; 1 is the
             published loss. Plain colors survive in all but the noisiest latents, so from nothing
             the text is learned where the unweighted loss hardly looks.
@@ -312,9 +320,10 @@ def _value(kind: Any, value: Any, place: str) -> Any:
     if get_origin(kind) is Literal and value not in get_args(kind):
         raise ConfigError(f"{place}: expected {' or '.join(get_args(kind))}, not {value!r}")
     if get_origin(kind) is tuple:
-        if not isinstance(value, list) or any(type(v) is not get_args(kind)[0] for v in value):
-            raise ConfigError(f"{place}: expected a list of {get_args(kind)[0].__name__}")
-        return tuple(value)
+        if not isinstance(value, list):
+            listed = get_args(kind)[0].__name__
+            raise ConfigError(f"{place}: expected a list of {listed}, not {value!r}")
+        return tuple(_value(get_args(kind)[0], one, place) for one in value)
     if kind is float and type(value) is int:
         return float(value)
     if kind in (str, int, float, bool) and type(value) is not kind:

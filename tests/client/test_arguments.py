@@ -1,5 +1,7 @@
 """The command line, before anything is set up."""
 
+from pathlib import Path
+
 import pytest
 
 from lcad_nodes.client.arguments import parse
@@ -14,3 +16,46 @@ def test_a_port_that_cannot_be_is_refused(port: str, capsys: pytest.CaptureFixtu
 
 def test_the_highest_port_is_taken() -> None:
     assert parse(["serve", "--port", "65535"]).port == 65535
+
+
+@pytest.mark.parametrize(
+    ("option", "reason"),
+    [
+        ("--steps=0", "a whole number from 1 to 1000"),
+        ("--steps=2.5", "a whole number from 1 to 1000"),
+        ("--cfg=nan", "a number from 1.0 to 100.0"),
+        ("--resolution=-7", "a whole number from -1 to 16384"),
+        ("--seed=-1", "a whole number from 0 to"),
+        ("--tile-size=5000", "a whole number from 0 to 4096"),
+    ],
+)
+def test_numbers_that_the_nodes_do_not_take_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str, reason: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / "a.jpg"), option])
+    assert f"give {reason}" in capsys.readouterr().err
+
+
+def test_numbers_that_the_nodes_take_are_taken(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    known = parse(["colorize", str(tmp_path / "a.jpg"), "--cfg", "4", "--resolution", "-1"])
+    assert (known.cfg, known.resolution, known.tile_size) == (4.0, -1, 0)
+
+
+def test_two_photos_are_not_a_photo_and_its_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).touch()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")])
+    assert "b.jpg is a file: put words in quotes" in capsys.readouterr().err
+
+
+def test_a_raw_file_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.dng").touch()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / "a.dng")])
+    assert "convert it to one of them" in capsys.readouterr().err

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lcad_nodes.client.jobs import Job, TableError, in_folder, in_table
+from lcad_nodes.client.colorize import with_checkpoint
+from lcad_nodes.client.jobs import Job, ResultError, TableError, in_folder, in_table
 from lcad_nodes.client.photos import read, write
 from lcad_nodes.client.workflow import Settings
 
@@ -89,5 +90,24 @@ def test_a_name_that_cannot_be_is_not_finished(folder: Path) -> None:
     assert Job(folder / "a.jpg", "", folder / f"{'a' * 300}.jpg").found() == ""
 
 
-def test_a_file_of_somebody_else_is_not_made_again(folder: Path) -> None:
-    assert Job(folder / "a.jpg", "", folder / "a.color.jpg").found() is None
+def test_a_file_of_somebody_else_stays(folder: Path) -> None:
+    with pytest.raises(ResultError, match=r"a\.color\.jpg is there and was not made by this"):
+        Job(folder / "a.jpg", "", folder / "a.color.jpg").found()
+
+
+def test_a_result_of_another_photo_of_that_name_stays(folder: Path, tmp_path: Path) -> None:
+    job = Job(folder / "b.png", "a red car", tmp_path / "b.color.png")
+    photo = read(job.photo)
+    write(photo.picture, photo, job.out, job.made_from(Settings()))
+    (tmp_path / "other").mkdir()
+    photo.picture.rotate(90).save(tmp_path / "other" / "b.png")
+    with pytest.raises(ResultError, match=r"b\.color\.png .* was made from another photo"):
+        replace(job, photo=tmp_path / "other" / "b.png").found()
+
+
+def test_another_model_of_the_same_name_is_another_setting(tmp_path: Path) -> None:
+    model = tmp_path / "diffusion.safetensors"
+    model.write_bytes(b"one")
+    one = with_checkpoint(Settings(), model)
+    model.write_bytes(b"two")
+    assert with_checkpoint(Settings(), model) != one

@@ -13,16 +13,16 @@ import pytest
 from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, TiffImagePlugin
 
+from lcad_nodes.client.formats import READABLE, WRITABLE
 from lcad_nodes.client.photos import (
-    READABLE,
-    WRITABLE,
     Photo,
     PhotoError,
     made_from,
     read,
     read_mask,
+    require_place,
     write,
 )
 
@@ -67,23 +67,40 @@ def test_every_kind_of_picture_keeps_its_gray(tmp_path: Path, mode: str) -> None
     assert abs(levels.astype(int) - expected).max() <= 2
 
 
+UPRIGHT = {
+    1: lambda a: a,
+    2: np.fliplr,
+    3: lambda a: np.rot90(a, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: np.rot90(np.transpose(a), 2),
+    8: np.rot90,
+}
+"""What makes each orientation of the EXIF standard upright."""
+
+
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp"])
+@pytest.mark.parametrize("depth", [8, 16])
 def test_a_turned_photo_comes_out_upright_and_is_not_turned_again(
-    tmp_path: Path, orientation: int, suffix: str
+    tmp_path: Path, orientation: int, suffix: str, depth: int
 ) -> None:
+    if depth == 16 and suffix not in {"tif", "png"}:
+        pytest.skip("the format has no 16 bits")
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    file = saved(slope(), tmp_path / f"a.{suffix}", exif=exif)
-    with Image.open(file) as image:
-        expected = ImageOps.exif_transpose(image).convert("L")
+    levels = np.add.outer(np.linspace(0, 90, 24), np.linspace(0, 160, 40)).round()  # no symmetry
+    stored = levels.astype(np.uint8) if depth == 8 else (257 * levels).astype(np.uint16)
+    file = saved(Image.fromarray(stored), tmp_path / f"a.{suffix}", exif=exif)
     photo = read(file)
     out = tmp_path / f"out.{suffix}"
     write(photo.picture, photo, out, "")
+    expected = UPRIGHT[orientation](levels)
     with Image.open(out) as image:
         assert image.getexif().get(ExifTags.Base.Orientation, 1) == 1
-        assert image.size == expected.size
-        difference = np.asarray(image.convert("L")).astype(int) - np.asarray(expected)
+        assert image.size == expected.shape[::-1]
+        difference = np.asarray(image.convert("L")).astype(int) - expected
     assert abs(difference).mean() < 3
 
 
@@ -169,6 +186,54 @@ def test_a_scan_with_photoshop_layers_becomes_a_jpeg(tmp_path: Path, tag: int) -
     photo = read(saved(slope(), tmp_path / "a.tif", exif=exif))
     write(photo.picture, photo, tmp_path / "a.jpg", "")
     assert made_from(tmp_path / "a.jpg") == ""
+
+
+def test_metadata_that_make_no_sense_are_left_out_and_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = bytes(65_300)
+    photo = Photo(slope().convert("RGB"), None, exif, None, None)
+    write(photo.picture, photo, tmp_path / "a.jpg", "words " * 40)
+    assert "a.jpg: its metadata make no sense" in caplog.text
+    assert made_from(tmp_path / "a.jpg") == "words " * 40
+
+
+def test_a_resolution_of_zero_is_none(tmp_path: Path) -> None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[ExifTags.Base.XResolution] = tags[ExifTags.Base.YResolution] = 0.0
+    photo = read(saved(slope(), tmp_path / "a.tif", tiffinfo=tags))
+    assert photo.dpi is None
+    write(photo.picture, photo, tmp_path / "b.tif", "")
+    assert read(tmp_path / "b.tif").picture.size == (40, 24)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png"])
+def test_no_decoder_that_starts_programs_sees_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **_: started.append(given))
+    lines = ["%!PS-Adobe-3.0 EPSF-3.0", "%%BoundingBox: 0 0 9 9", "%%EndComments", "showpage", ""]
+    (tmp_path / name).write_text("\n".join(lines), encoding="ascii")
+    with pytest.raises(PhotoError, match=rf"{name} is not a picture"):
+        read(tmp_path / name)
+    assert made_from(tmp_path / name) is None
+    assert not started
+
+
+def test_what_another_program_says_about_its_picture_does_not_make_it_ours(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageHistory] = "developed by hand"
+    assert made_from(saved(slope(), tmp_path / "a.jpg", exif=exif)) is None
+
+
+def test_a_folder_where_nothing_can_be_written_is_named(tmp_path: Path) -> None:
+    require_place(tmp_path / "new" / "folder")
+    assert not list((tmp_path / "new" / "folder").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(PhotoError, match=r"Nothing can be written to .*file"):
+        require_place(tmp_path / "file")
 
 
 def test_a_color_profile_is_applied(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import ExifTags, Image
 
 from lcad_nodes.evaluation.backgrounds import PhotosError, crop, plain, read_photos, surface
 from lcad_nodes.evaluation.cutouts import split_of
@@ -43,6 +44,17 @@ def test_photographs_that_cannot_be_read_are_skipped_and_named(
     assert "1 so far" in caplog.text
     with pytest.raises(PhotosError, match="No train photograph"):
         read_photos([cut], "train")
+
+
+def test_photographs_are_upright_and_in_eight_bits(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    levels = np.tile(np.linspace(0, 65535, 90).astype(np.uint16), (60, 1))
+    name = next(f"{a}.png" for a in "abcdefgh" if split_of(Path(f"{a}.png")) == "train")
+    Image.fromarray(levels).save(tmp_path / name, exif=exif)
+    (photo,) = read_photos([tmp_path], "train")
+    assert photo.size == (60, 90)
+    assert np.asarray(photo).mean() == pytest.approx(127.5, abs=1)
 
 
 def test_a_crop_comes_from_the_photograph(photos: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -179,6 +180,16 @@ def test_trained_networks_are_used_where_they_are(
     assert wrong["FID ↓"] == pytest.approx(0, abs=1e-2)
     assert right["CLIP score ↑"] == values(comparison, "truth")["CLIP score ↑"] == 9.5
     assert "Something is not there." in comparison.notes
+
+
+def test_a_photograph_that_is_too_small_for_a_network_costs_itself_only(
+    truth: Path, folders: tuple[Path, Path]
+) -> None:
+    to_pil_image(torch.rand(3, 24, 24)).save(truth / "a.png")
+    comparison = compare(folders, truth, None, None, replace(NOTHING, least=20))
+    assert comparison.figures["right"]["SSIM ↑"].count == 1
+    assert "b is not scored" in "\n".join(comparison.notes)
+    assert "is 16 x 16 px, below 20 px a side" in "\n".join(comparison.notes)
 
 
 class Thumbnail(nn.Module):

@@ -59,6 +59,11 @@ def test_folders_are_read_together_and_split_each_by_its_own_names(
     assert names[:-1] == [cutout.name for cutout in read_cutouts([stamps], "train")]
 
 
+def test_a_folder_that_is_not_there_is_named(stamps: Path, tmp_path: Path) -> None:
+    with pytest.raises(StampsError, match=r"no folder of stamps at .*gone"):
+        read_cutouts([stamps, tmp_path / "gone"], "train")
+
+
 @pytest.mark.parametrize("variant", ["frog-1", "frog2", "frog_3", "frog-a", "frog_b"])
 def test_variants_of_one_picture_are_on_one_side(variant: str) -> None:
     for folder in ("animals", "birds", "food", "town", "hats"):

@@ -117,9 +117,10 @@ def test_masks_must_be_as_many_as_phrases(clip: comfy.sd.CLIP) -> None:
             encode_instances(clip, "a cup, a hat", "", masks(count))
 
 
-def test_an_empty_mask_is_named(clip: comfy.sd.CLIP) -> None:
+@pytest.mark.parametrize("side", [8, 64])  # where nothing is painted, ComfyUI gives 64 x 64
+def test_an_empty_mask_is_named(clip: comfy.sd.CLIP, side: int) -> None:
     with pytest.raises(MaskError, match=r"mask 2 \('a hat'\) is empty"):
-        encode_instances(clip, "a cup, a hat", "", [torch.ones(8, 8), torch.zeros(8, 8)])
+        encode_instances(clip, "a cup, a hat", "", [torch.ones(8, 8), torch.zeros(side, side)])
 
 
 def test_a_picture_with_nothing_masked_in_it_is_an_empty_mask(
