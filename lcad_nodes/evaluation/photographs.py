@@ -1,7 +1,8 @@
 """Collects the photographs for scenes from Debian's packages into one folder of small JPEGs.
 
 `python -m lcad_nodes.evaluation.photographs --out runs/photographs`; which ones, and from where,
-stands in `photographs.txt`; their licenses in docs/data.md.
+stands in `photographs.txt`; their licenses in docs/data.md. Those of `more_photographs.txt`, for
+`--more`, are for training alone: what is measured with stays the same as training gets more.
 """
 
 import argparse
@@ -15,6 +16,7 @@ from .files import PictureError, read_picture
 from .packages import SHARE, SourceError, read_list, read_sources
 
 LIST = Path(__file__).with_name("photographs.txt")
+MORE = LIST.with_name("more_photographs.txt")
 SHORTER_SIDE = 512
 QUALITY = 90
 
@@ -53,9 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Collect the photographs."""
     parser = argparse.ArgumentParser(prog="python -m lcad_nodes.evaluation.photographs")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
+    parser.add_argument("--more", action="store_true", help="those that are for training alone")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logger.info("%d photographs in %s", collect(read_list(LIST), options.out), options.out)
+    listed = read_list(MORE if options.more else LIST)
+    logger.info("%d photographs in %s", collect(listed, options.out), options.out)
 
 
 if __name__ == "__main__":
