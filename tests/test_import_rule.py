@@ -135,9 +135,10 @@ def test_an_allowed_import_is_not_reported(tmp_path: Path, file: str, line: str)
 
 
 def test_quickstart_imports_the_standard_library_only() -> None:
-    before_setup = [ROOT / f"lcad_nodes/client/{name}.py" for name in ("arguments", "workflow")]
+    names = ("arguments", "formats", "workflow")
+    before_setup = [ROOT / f"lcad_nodes/client/{name}.py" for name in names]
     files = [ROOT / "quickstart.py", *before_setup]
     own = {f"lcad_nodes.client.{file.stem}" for file in before_setup}
-    names = {name for file in files for name in imported(file, ROOT)}
-    others = {name for name in names if name.removeprefix(".").rpartition(".")[0] not in own}
+    every = {name for file in files for name in imported(file, ROOT)}
+    others = {name for name in every if name.removeprefix(".").rpartition(".")[0] not in own}
     assert {name.partition(".")[0] for name in others} <= sys.stdlib_module_names
