@@ -81,13 +81,12 @@ UPRIGHT = {
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["jpg", "tif", "png", "webp"])
-@pytest.mark.parametrize("depth", [8, 16])
+@pytest.mark.parametrize(
+    ("suffix", "depth"), [("jpg", 8), ("tif", 8), ("tif", 16), ("png", 8), ("png", 16), ("webp", 8)]
+)
 def test_a_turned_photo_comes_out_upright_and_is_not_turned_again(
     tmp_path: Path, orientation: int, suffix: str, depth: int
 ) -> None:
-    if depth == 16 and suffix not in {"tif", "png"}:
-        pytest.skip("the format has no 16 bits")
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     levels = np.add.outer(np.linspace(0, 90, 24), np.linspace(0, 160, 40)).round()  # no symmetry
