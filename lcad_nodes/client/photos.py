@@ -30,7 +30,7 @@ STRUCTURE = {
 }
 JPEG_XMP_BYTES = 65504  # that one segment holds after its name
 # What Pillow's encoders let through when metadata make no sense, and its decoders, too.
-SENSELESS = (ArithmeticError, LookupError, TypeError, ValueError, struct.error)
+SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
 BROKEN = (*SENSELESS, EOFError, OSError, SyntaxError)
 MAKER = "lcad-nodes "
 """What the EXIF tag ImageHistory of our own results begins with."""
