@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     commands = parser.add_subparsers(dest="name", required=True)
     commands.add_parser("demo", parents=[shared], help="colorize the example photos")
     serve = commands.add_parser("serve", parents=[shared], help="open ComfyUI in the browser")
-    serve.add_argument("--port", type=_port, default=8188, help="default: %(default)s")
+    serve.add_argument("--port", type=_number(1, 65535), default=8188, help=SHOWN)
     _add_colorize(commands.add_parser("colorize", parents=[shared], help="colorize photos"))
     known = parser.parse_args(arguments)
     if known.name == "colorize" and (problem := _problem(known)):
@@ -36,14 +36,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return known
 
 
-def _port(text: str) -> int:
-    if not (text.isdecimal() and 1 <= int(text) <= 65535):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a port: give a number from 1 to 65535")
-    return int(text)
-
-
 def _number(least: float, most: float) -> Callable[[str], float]:
-    """Reads a number in the range that the nodes take, a whole one if `least` is."""
+    """Reads a number of a range, a whole one if `least` is."""
     kind = "whole number" if isinstance(least, int) else "number"
 
     def read(text: str) -> float:

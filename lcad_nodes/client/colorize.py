@@ -168,7 +168,7 @@ def colorize_many(
         except ResultError as error:
             logger.warning("%s: it stays as it is", error)
             continue
-        if found == job.made_from(settings):
+        if found and found == job.made_from(settings):  # reads the photo
             finished += 1
         else:
             left.append(job)

@@ -88,7 +88,7 @@ def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
         if split_of(path.relative_to(folder)) == split and (cutout := _read(path, folder))
     ]
     if not cutouts:
-        where = ", ".join(map(str, folders)) or "no folder"
+        where = ", ".join(map(str, folders))
         raise StampsError(
             f"{where}: no usable cut-outs of the split {split!r}; PNGs with .txt beside are needed."
         )

@@ -33,7 +33,7 @@ def collect(listed: dict[str, str], emoji: Path, out: Path, share: Path = SHARE)
         share: where packages put their files.
 
     Raises:
-        SourceError: a picture is missing or unreadable.
+        SourceError: a picture is missing.
     """
     out.mkdir(parents=True, exist_ok=True)
     pictures = read_sources(listed, lambda path: emoji if path == EMOJI else share / path)

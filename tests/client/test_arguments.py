@@ -11,7 +11,7 @@ from lcad_nodes.client.arguments import parse
 def test_a_port_that_cannot_be_is_refused(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse(["serve", f"--port={port}"])
-    assert "give a number from 1 to 65535" in capsys.readouterr().err
+    assert "give a whole number from 1 to 65535" in capsys.readouterr().err
 
 
 def test_the_highest_port_is_taken() -> None:
