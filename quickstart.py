@@ -407,8 +407,8 @@ def require_python(version: tuple[int, int], machine: str) -> None:
     """Raises QuickstartError if ComfyUI and PyTorch cannot be had for this Python and machine."""
     if machine == "Darwin x86_64":
         raise QuickstartError(
-            "PyTorch is no more built for Macs with an Intel processor: use one with Apple silicon, "
-            "Linux or Windows."
+            "PyTorch is no more built for Macs with an Intel processor. "
+            "Use one with Apple silicon, Linux or Windows."
         )
     first, last = PYTHONS
     if not first <= version <= last:
