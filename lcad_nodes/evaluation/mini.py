@@ -1,6 +1,6 @@
 """The bars of a small model, on objects and photographs that it was never trained on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -270,17 +270,37 @@ class Measurement:
             self.tiles.append(row)
 
 
+OF_SCENES = ("one", "several", "unplaced", "alike", "masks_alone", "undescribed", "autoencoder")
+OF_PHOTOGRAPHS = ("photograph", "held_out", "trained_on")
+KINDS = (*OF_SCENES, *OF_PHOTOGRAPHS)
+"""What is measured, as `Measurement` names it: each kind fills some rows of the table."""
+
+
+class KindError(ValueError):
+    """There is no such kind of rows."""
+
+
 def measure(
-    colorizer: Colorizer, stamps: Sequence[Path], photos: Sequence[Path], count: int
+    colorizer: Colorizer,
+    stamps: Sequence[Path],
+    photos: Sequence[Path],
+    count: int,
+    kinds: Sequence[str] = KINDS,
 ) -> Measurement:
-    """Measure every row of the table.
+    """Measure the rows of the table.
 
     Args:
         colorizer: the model.
         stamps: folders of cut-outs.
         photos: photographs, or folders of them.
         count: scenes a row; of outlined photographs, all that there are.
+        kinds: some of `KINDS`; what one gives does not depend on the others.
+
+    Raises:
+        KindError: if one of them is none.
     """
+    if unknown := sorted(set(kinds) - set(KINDS)):
+        raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(KINDS)}")
     builder = SceneBuilder(stamps, photos, SIDE, "held_out")
 
     def one(n: int) -> Scene:
@@ -289,34 +309,34 @@ def measure(
     def natural(n: int) -> Scene:
         return builder.build(n, objects=0, description="none")
 
-    def several(kinds: Kinds, places: bool) -> Callable[[int], Scene]:
+    def several(alike: Kinds, places: bool) -> Callable[[int], Scene]:
         return lambda n: builder.build(
-            n, objects=2 + n % 2, kinds=kinds, description="full", places=places
+            n, objects=2 + n % 2, kinds=alike, description="full", places=places
         )
 
-    measurement = Measurement(colorizer)
-    of_scenes = [
-        (measurement.one, one),
-        (measurement.several, several("different", True)),
-        (measurement.unplaced, several("different", False)),
-        (measurement.alike, several("same", True)),
-        (measurement.masks_alone, several("same", False)),
-        (measurement.undescribed, natural),
-        (measurement.autoencoder, lambda n: natural(n) if n % 2 else one(n)),
-    ]
-    for step, build in of_scenes:
-        batches = list(in_batches(range(count), BATCH))
-        for seed, numbers in enumerate(tqdm(batches, desc=step.__name__)):
-            step(list(map(build, numbers)), seed)
-    of_photographs = [
-        (measurement.photograph, describe_photos(photos, "held_out", SIDE, [1])),
-        (measurement.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
-        (measurement.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
-    ]
-    for step, batches in of_photographs:
-        for seed, batch in enumerate(tqdm(batches, desc=step.__name__)):
+    def drawn(build: Callable[[int], Scene]) -> Iterator[list[Scene]]:
+        for numbers in in_batches(range(count), BATCH):
+            yield list(map(build, numbers))
+
+    found = Measurement(colorizer)
+    steps = {
+        "one": (found.one, drawn(one)),
+        "several": (found.several, drawn(several("different", True))),
+        "unplaced": (found.unplaced, drawn(several("different", False))),
+        "alike": (found.alike, drawn(several("same", True))),
+        "masks_alone": (found.masks_alone, drawn(several("same", False))),
+        "undescribed": (found.undescribed, drawn(natural)),
+        "autoencoder": (found.autoencoder, drawn(lambda n: natural(n) if n % 2 else one(n))),
+        "photograph": (found.photograph, describe_photos(photos, "held_out", SIDE, [1])),
+        "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
+        "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
+    }
+    for kind in kinds:
+        step, batches = steps[kind]
+        total = -(-count // BATCH) if kind in OF_SCENES else None
+        for seed, batch in enumerate(tqdm(batches, desc=kind, total=total)):
             step(batch, seed)
-    return measurement
+    return found
 
 
 def write(measurement: Measurement, out: Path) -> str:

@@ -1,7 +1,8 @@
-"""Train one stage, average checkpoints, or make one small enough to ship.
+"""Train one stage, validate or average checkpoints, or make one small enough to ship.
 
 python -m lcad_nodes.training compression CONFIG.toml
 python -m lcad_nodes.training diffusion CONFIG.toml
+python -m lcad_nodes.training validate CONFIG.toml CHECKPOINT [CHECKPOINT ...]
 python -m lcad_nodes.training average CHECKPOINT [CHECKPOINT ...] --out OUT --resolution 128
 python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128 [--autoencoder CHECKPOINT]
 """
@@ -19,6 +20,9 @@ from ..model.checkpoint import LayoutError, join, split
 from . import compression, diffusion
 from .checkpoints import save_checkpoint
 from .config import CompressionConfig, DiffusionConfig, load_config
+from .validation import validate
+
+logger = logging.getLogger(__name__)
 
 
 def export(checkpoint: Path, out: Path, resolution: int, autoencoder: Path | None) -> Path:
@@ -59,21 +63,48 @@ def average(checkpoints: Sequence[Path], out: Path, resolution: int) -> Path:
     return out
 
 
+def report(config: Path, checkpoints: Sequence[Path], pictures: int) -> None:
+    """Log the error of each checkpoint as soon as it is known; see `validation.validate`."""
+    for found in validate(load_config(DiffusionConfig, config), checkpoints, pictures):
+        figures = ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items())
+        logger.info("%s: %s", found.checkpoint, figures)
+
+
 def main() -> None:
     """Do what the command line says."""
+    given = _parser().parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it names every file of a state
+    if given.command == "validate":
+        report(given.config, given.checkpoints, given.pictures)
+        return
+    if given.command == "compression":
+        path = compression.train(load_config(CompressionConfig, given.config))
+    elif given.command == "diffusion":
+        path = diffusion.train(load_config(DiffusionConfig, given.config))
+    elif given.command == "average":
+        path = average(given.checkpoints, given.out, given.resolution)
+    else:
+        path = export(given.checkpoint, given.out, given.resolution, given.autoencoder)
+    logger.info("wrote %s", path)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m lcad_nodes.training",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    for stage in ("compression", "diffusion"):
-        train = commands.add_parser(stage)
-        train.add_argument(
+    compress, diffuse, check = map(commands.add_parser, ("compression", "diffusion", "validate"))
+    for command in (compress, diffuse, check):
+        command.add_argument(
             "config", type=Path, help="a TOML file as in lcad_nodes/training/configs"
         )
     mix = commands.add_parser("average")
-    mix.add_argument("checkpoints", type=Path, nargs="+")
+    for command in (check, mix):
+        command.add_argument("checkpoints", type=Path, nargs="+")
+    check.add_argument("--pictures", type=int, default=192, help="held-out pictures to measure on")
     mix.add_argument("--out", type=Path, required=True)
     ship = commands.add_parser("export")
     ship.add_argument("checkpoint", type=Path)
@@ -86,20 +117,7 @@ def main() -> None:
             required=True,
             help="side of the scenes that it was trained on, in px; nodes work at it by default",
         )
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    logging.getLogger("accelerate").setLevel(logging.WARNING)  # it names every file of a state
-    if arguments.command == "compression":
-        path = compression.train(load_config(CompressionConfig, arguments.config))
-    elif arguments.command == "diffusion":
-        path = diffusion.train(load_config(DiffusionConfig, arguments.config))
-    elif arguments.command == "average":
-        path = average(arguments.checkpoints, arguments.out, arguments.resolution)
-    else:
-        path = export(
-            arguments.checkpoint, arguments.out, arguments.resolution, arguments.autoencoder
-        )
-    logging.getLogger(__name__).info("wrote %s", path)
+    return parser
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
-OF_SCENES = ("photos", "simple", "natural", "aspects")
+OF_SCENES = ("photos", "split", "simple", "natural", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
@@ -31,6 +31,8 @@ class DataConfig:
         stamps: folders of cut-outs with alpha and captions, for made-up scenes (see
             `evaluation.scenes`), which bring every level of description themselves.
         photos: photographs, or folders of them, for the backgrounds of scenes.
+        split: which of both scenes are made of: those to `train` on, or the fifth that is
+            `held_out`.
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
         natural: share of scenes that are `photos` as they are, without a description.
@@ -52,6 +54,7 @@ class DataConfig:
 
     stamps: tuple[str, ...] = ()
     photos: tuple[str, ...] = ()
+    split: Literal["train", "held_out"] = "train"
     simple: float = 0.0
     natural: float = 0.0
     aspects: tuple[float, ...] = (1.0,)

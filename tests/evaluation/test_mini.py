@@ -113,6 +113,28 @@ def test_every_row_is_measured_and_written(
         assert sheet.width == 9 * 166  # the photo, and eight descriptions of it
 
 
+@pytest.mark.slow
+def test_one_kind_of_rows_measured_alone_is_what_it_is_among_all(
+    colorizer: Colorizer, stamps: Path, photos: Path
+) -> None:
+    alone = mini.measure(colorizer, [stamps], [photos], 2, ["several"])
+    after = mini.measure(colorizer, [stamps], [photos], 2, ["undescribed", "several"])
+    assert {row.key for row in alone.figures()} == {
+        "several",
+        "outside several",
+        "gray outside several",
+    }
+    for key in ("several", "outside several"):
+        assert alone.samples[key] == after.samples[key] != []
+
+
+def test_a_kind_of_rows_that_does_not_exist_is_named_with_those_that_do(
+    colorizer: Colorizer, stamps: Path
+) -> None:
+    with pytest.raises(mini.KindError, match=r"no 'held out'.*held_out"):
+        mini.measure(colorizer, [stamps], [], 1, ["one", "held out"])
+
+
 @pytest.mark.parametrize(
     ("row", "value", "cells"),
     [

@@ -20,7 +20,7 @@ class Scenes(Dataset[Sample]):
     def __init__(self, config: DataConfig, batch: int) -> None:
         """Read the cut-outs and photographs; the scenes of a batch have one shape."""
         stamps, photos = (list(map(Path, paths)) for paths in (config.stamps, config.photos))
-        self.builder = SceneBuilder(stamps, photos, config.size, "train")
+        self.builder = SceneBuilder(stamps, photos, config.size, config.split)
         self.config, self.batch = config, batch
 
     def __getitem__(self, number: int) -> Sample:

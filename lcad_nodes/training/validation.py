@@ -1,0 +1,112 @@
+"""The error of stage 2 on pictures that were never trained on."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor
+from tqdm import tqdm
+
+from ..model.checkpoint import CheckpointParts, LayoutError
+from .checkpoints import read_checkpoint
+from .config import ConfigError, DiffusionConfig
+from .data.batches import batches
+from .diffusion import Diffusion, EncodedBatch, FrozenEncoders
+
+
+@dataclass(frozen=True)
+class Validation:
+    """What one checkpoint's error is.
+
+    Attributes:
+        checkpoint: its file.
+        figures: means over all pictures: `error`, weighted as the configuration says and without
+            the localization's share; `unweighted`; `localization`, where the configuration has it.
+    """
+
+    checkpoint: Path
+    figures: dict[str, float]
+
+
+def validate(
+    config: DiffusionConfig, checkpoints: Sequence[Path], pictures: int
+) -> Iterator[Validation]:
+    """Measure checkpoints on the same pictures, with the same words and noise for all.
+
+    Of made-up scenes, these are the ones held out; a folder or shards are read as they are given.
+
+    Args:
+        config: says the pictures, how they are cropped, and how the error is weighted.
+        checkpoints: complete ones, of stage 2.
+        pictures: how many; rounded up to whole batches.
+
+    Yields:
+        One after the other, in their order.
+
+    Raises:
+        ConfigError: if there is nothing to measure.
+        LayoutError: if a checkpoint lacks one of its networks.
+    """
+    if pictures < 1 or not checkpoints:
+        raise ConfigError("validate: give at least one checkpoint and one picture")
+    if config.data.stamps:
+        config = replace(config, data=replace(config.data, split="held_out"))
+    count = -(-pictures // config.fit.batch)
+    accelerator = Accelerator(mixed_precision=config.fit.mixed_precision)
+    encoded: list[EncodedBatch] = []
+    before = None
+    for path in checkpoints:
+        parts = _complete(path)
+        if before is None or not _encode_alike(parts, before):
+            encoded = _encode(config, parts, accelerator, count)
+        before = parts
+        named = replace(config, start=str(path))
+        yield Validation(path, _figures(named, parts, encoded, accelerator))
+
+
+def _complete(path: Path) -> CheckpointParts:
+    parts = read_checkpoint(path)
+    if not (parts.unet and parts.vae and parts.encoder and parts.text):
+        raise LayoutError(
+            f"{path}: validation needs a complete checkpoint of stage 2, with autoencoder, "
+            "luminance encoder, UNet and text encoder"
+        )
+    return parts
+
+
+def _encode_alike(one: CheckpointParts, other: CheckpointParts) -> bool:
+    """Whether two checkpoints give the same latents and luminance."""
+    return all(
+        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+        for a, b in ((one.vae, other.vae), (one.encoder, other.encoder))
+    )
+
+
+def _encode(
+    config: DiffusionConfig, parts: CheckpointParts, accelerator: Accelerator, count: int
+) -> list[EncodedBatch]:
+    encode = FrozenEncoders(parts, Path(config.tokenizer), accelerator)
+    source = batches(config.data, config.fit.batch, accelerator, 0)
+    return [encode(batch) for batch in tqdm(islice(source, count), "encoding", count)]
+
+
+@torch.no_grad()
+def _figures(
+    config: DiffusionConfig,
+    parts: CheckpointParts,
+    encoded: Sequence[EncodedBatch],
+    accelerator: Accelerator,
+) -> dict[str, float]:
+    as_it_is = replace(config, wordnet="", attention=())  # no nouns placed, no layers added
+    stage = Diffusion(as_it_is, parts).to(accelerator.device)
+    stage.eval()
+    rows: list[dict[str, Tensor]] = []
+    for batch in encoded:
+        with accelerator.autocast():
+            loss, figures = stage(batch, 0)
+        localization = config.localization_weight * figures.get("localization", 0)
+        rows.append({"error": loss - localization, **figures})
+    return {name: torch.stack([row[name] for row in rows]).mean().item() for name in rows[0]}
