@@ -44,8 +44,9 @@ CLIENT = {
 RECORD = ".quickstart"  # in each folder made here: what of it is finished
 # Runs the client, without modules from the user's folder, which may lie among photos.
 RUN_CLIENT = """
-import runpy, sys
+import sys
 sys.path[:] = filter(None, sys.path)
+import runpy
 runpy.run_module("lcad_nodes.client", run_name="__main__", alter_sys=True)
 """
 

@@ -337,8 +337,9 @@ def test_a_mac_without_pytorch_is_refused() -> None:
         quickstart.require_python((3, 12), "Darwin x86_64")
 
 
-def test_a_module_in_the_users_folder_is_not_run(tmp_path: Path) -> None:
-    (tmp_path / "PIL.py").write_text("open('was_run', 'w')\n")
+@pytest.mark.parametrize("module", ["PIL", "contextlib", "runpy", "types", "warnings"])
+def test_a_module_in_the_users_folder_is_not_run(module: str, tmp_path: Path) -> None:
+    (tmp_path / f"{module}.py").write_text("open('was_run', 'w')\n")
     command = [sys.executable, "-c", quickstart.RUN_CLIENT, "colorize", "--help"]
     environment = {**os.environ, "PYTHONPATH": str(quickstart.ROOT)}
     ran = subprocess.run(

@@ -29,7 +29,9 @@ def main(arguments: Sequence[str]) -> int:
     warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # large scans are welcome
     comfyui = known.comfyui or ROOT / ".comfyui"
     for name in {"SIGTERM", "SIGHUP"} & set(dir(signal)):
-        signal.signal(getattr(signal, name), signal.default_int_handler)
+        number = getattr(signal, name)
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup sets it, to go on
+            signal.signal(number, signal.default_int_handler)
     try:
         if known.name == "demo":
             sheet = demo(comfyui, ROOT / "demo", cpu=known.cpu)

@@ -16,8 +16,20 @@ from tqdm import tqdm
 from . import photos
 from .jobs import Job, ResultError, digest
 from .photos import Photo, PhotoError
-from .server import Server, ServerError, WorkflowError, free_port, has_gpu, lay_out, run_server
+from .server import (
+    ROOT,
+    Server,
+    ServerError,
+    WorkflowError,
+    free_port,
+    has_gpu,
+    lay_out,
+    run_server,
+)
 from .workflow import SAMPLE, SAVE, Region, Settings, colorizing
+
+WEIGHTS = ROOT / "lcad_nodes" / "weights"
+"""Where the shipped model is."""
 
 logger = logging.getLogger(__name__)
 
@@ -251,7 +263,7 @@ def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
         photo = photos.read(job.photo)
         picture = colorize(photo, job.text, label=label)
         photos.write(picture, photo, job.out, job.made_from(colorize.settings))
-    except (PhotoError, WorkflowError, OSError) as error:
+    except (PhotoError, WorkflowError, OSError, ValueError, MemoryError) as error:
         return str(error) or type(error).__name__
     return None
 
@@ -264,7 +276,9 @@ def _as_time(seconds: float) -> str:
 
 
 def with_checkpoint(settings: Settings, checkpoint: Path | None) -> Settings:
-    """The settings with a model file's name in them, and what tells it from others of that name."""
-    if checkpoint is None:
-        return settings
-    return replace(settings, checkpoint=checkpoint.name, digest=digest(checkpoint))
+    """The settings with a model file's name in them, and what tells it from others of that name.
+
+    Without one it is the shipped file, of which there are other versions, too.
+    """
+    file = checkpoint or WEIGHTS / settings.checkpoint
+    return replace(settings, checkpoint=file.name, digest=digest(file))

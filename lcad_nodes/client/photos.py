@@ -84,11 +84,12 @@ def read(path: Path) -> Photo:
 
 
 def _read(image: Image.Image, path: Path) -> Photo:
+    pages = getattr(image, "n_frames", 1)  # first: counting a TIFF's pages reads its EXIF anew
     exif = image.getexif()
     for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         exif.get_ifd(part)  # a TIFF file is closed once it is loaded
     image.load()
-    if (pages := getattr(image, "n_frames", 1)) > 1:
+    if pages > 1:
         logger.warning("%s has %d pages: the first is taken", path.name, pages)
     orientation = exif.get(ExifTags.Base.Orientation, 1)
     upright = _upright(_in_eight_bits(image, path), orientation)

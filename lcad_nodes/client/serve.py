@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+import time
 from pathlib import Path
 
 from .demo import show
@@ -40,7 +41,8 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
             "\nComfyUI is at %s\nMore workflows: Browse Templates, %s. Ctrl-C ends it.", page, PACK
         )
         show(page)
-        server.process.wait()
+        while server.process.poll() is None:  # wait() would keep Ctrl-C off on Windows
+            time.sleep(0.2)
     raise ServerError("ComfyUI has stopped by itself; what it said is above.")
 
 

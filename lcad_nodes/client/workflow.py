@@ -16,7 +16,7 @@ class Settings:
 
     Attributes:
         checkpoint: its name in the server's list.
-        digest: of that file, where it is not the shipped one.
+        digest: of that file.
         seed: another one gives other colors.
         steps: of the sampler.
         cfg: the scale of classifier-free guidance: how strongly words are followed.

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lcad_nodes.client.colorize import with_checkpoint
-from lcad_nodes.client.jobs import Job, ResultError, TableError, in_folder, in_table
+from lcad_nodes.client.colorize import WEIGHTS, with_checkpoint
+from lcad_nodes.client.jobs import Job, ResultError, TableError, digest, in_folder, in_table
 from lcad_nodes.client.photos import read, write
 from lcad_nodes.client.workflow import Settings
 
@@ -103,6 +103,12 @@ def test_a_result_of_another_photo_of_that_name_stays(folder: Path, tmp_path: Pa
     photo.picture.rotate(90).save(tmp_path / "other" / "b.png")
     with pytest.raises(ResultError, match=r"b\.color\.png .* was made from another photo"):
         replace(job, photo=tmp_path / "other" / "b.png").found()
+
+
+def test_the_shipped_model_is_told_from_its_other_versions() -> None:
+    settings = with_checkpoint(Settings(), None)
+    assert settings.checkpoint == "lcad-mini.safetensors"
+    assert settings.digest == digest(WEIGHTS / "lcad-mini.safetensors")
 
 
 def test_another_model_of_the_same_name_is_another_setting(tmp_path: Path) -> None:

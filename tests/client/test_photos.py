@@ -198,6 +198,27 @@ def test_metadata_that_make_no_sense_are_left_out_and_said(
     assert made_from(tmp_path / "a.jpg") == "words " * 40
 
 
+def test_a_tiff_of_two_pages_is_turned_once_and_keeps_its_metadata(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.DateTimeOriginal] = "1954:06:01 12:00:00"
+    with Image.open(saved(slope(), tmp_path / "first.jpg", exif=exif)) as image:
+        exif = image.getexif()  # of a file, since Pillow drops parts of others from TIFFs
+        exif.get_ifd(ExifTags.IFD.Exif)
+    first = slope().convert("RGB")
+    pages = {"save_all": True, "append_images": [first.copy()], "exif": exif}
+    photo = read(saved(first, tmp_path / "a.tif", **pages))
+    assert "a.tif has 2 pages" in caplog.text
+    turned = first.transpose(Image.Transpose.ROTATE_270)
+    assert photo.picture.tobytes() == turned.tobytes()
+    write(photo.picture, photo, tmp_path / "b.tif", "words")
+    with Image.open(tmp_path / "b.tif") as image:
+        kept = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        assert kept[ExifTags.Base.DateTimeOriginal] == "1954:06:01 12:00:00"
+
+
 def test_a_resolution_of_zero_is_none(tmp_path: Path) -> None:
     tags = TiffImagePlugin.ImageFileDirectory_v2()
     tags[ExifTags.Base.XResolution] = tags[ExifTags.Base.YResolution] = 0.0
