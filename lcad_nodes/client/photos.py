@@ -13,7 +13,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import (
+    ExifTags,
+    Image,
+    ImageCms,
+    ImageOps,
+    PngImagePlugin,
+    TiffTags,
+    UnidentifiedImageError,
+)
 
 from .formats import DECODERS, WITH_ALPHA
 
@@ -208,7 +216,14 @@ def require_place(folder: Path) -> None:
 
 def _signed(exif: Image.Exif, made_from: str) -> Image.Exif:
     exif[ExifTags.Base.ImageHistory] = f"{MAKER}{made_from}"
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
+    parts = [exif.get_ifd(part) for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)]
+    parts[0][ExifTags.Base.ColorSpace] = SRGB
+    for part in (exif, *parts):
+        for tag, value in part.items():
+            known = TiffTags.lookup(tag).type == TiffTags.ASCII
+            if known and isinstance(value, str) and not value.isascii():
+                # Pillow reads texts as Latin-1, whatever they are, and writes "?" for the rest.
+                part[tag] = value.encode("latin-1", errors="replace")
     return exif
 
 

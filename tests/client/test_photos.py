@@ -198,6 +198,19 @@ def test_metadata_that_make_no_sense_are_left_out_and_said(
     assert made_from(tmp_path / "a.jpg") == "words " * 40
 
 
+@pytest.mark.parametrize("result", ["jpg", "png", "tif", "webp"])
+def test_texts_in_other_scripts_are_kept(tmp_path: Path, result: str) -> None:
+    exif = Image.Exif()
+    text = "Oma Käthe, 祖母"
+    exif[ExifTags.Base.ImageDescription] = text.encode()
+    photo = read(saved(slope(), tmp_path / "a.jpg", exif=exif))
+    write(photo.picture, photo, tmp_path / f"b.{result}", "words")
+    with Image.open(tmp_path / f"b.{result}") as image:
+        kept = image.getexif()[ExifTags.Base.ImageDescription]
+    assert kept.encode("latin-1").decode() == text
+    assert made_from(tmp_path / f"b.{result}") == "words"
+
+
 def test_a_tiff_of_two_pages_is_turned_once_and_keeps_its_metadata(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
