@@ -167,7 +167,7 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     exif = photo.exif
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     needed: dict[str, Any] = {"icc_profile": profile, **_format(suffix)}
-    options = {"exif": _signed(exif, made_from), **needed}
+    options = dict(needed)
     if photo.dpi and suffix != ".webp":
         options["dpi"] = photo.dpi
     if photo.xmp and suffix in {".jpg", ".jpeg"} and len(photo.xmp) > JPEG_XMP_BYTES:
@@ -178,7 +178,7 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            picture.save(part, **options)
+            picture.save(part, exif=_signed(exif, made_from), **options)
         except SENSELESS as error:
             logger.warning("%s: its metadata make no sense and are left out: %s", out.name, error)
             picture.save(part, exif=_signed(Image.Exif(), made_from), **needed)
@@ -219,11 +219,12 @@ def _signed(exif: Image.Exif, made_from: str) -> Image.Exif:
     parts = [exif.get_ifd(part) for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)]
     parts[0][ExifTags.Base.ColorSpace] = SRGB
     for part in (exif, *parts):
-        for tag, value in part.items():
-            known = TiffTags.lookup(tag).type == TiffTags.ASCII
-            if known and isinstance(value, str) and not value.isascii():
-                # Pillow reads texts as Latin-1, whatever they are, and writes "?" for the rest.
-                part[tag] = value.encode("latin-1", errors="replace")
+        for tag in list(part):
+            with suppress(*SENSELESS):  # a tag that cannot even be read is not a text
+                is_text = TiffTags.lookup(tag).type == TiffTags.ASCII
+                if is_text and isinstance(value := part[tag], str) and not value.isascii():
+                    # Pillow reads texts as Latin-1, whatever they are, and writes "?" for others.
+                    part[tag] = value.encode("latin-1")
     return exif
 
 
