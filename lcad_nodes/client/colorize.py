@@ -263,7 +263,7 @@ def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
         photo = photos.read(job.photo)
         picture = colorize(photo, job.text, label=label)
         photos.write(picture, photo, job.out, job.made_from(colorize.settings))
-    except (PhotoError, WorkflowError, OSError, ValueError, MemoryError) as error:
+    except (WorkflowError, OSError, ValueError, MemoryError) as error:  # PhotoError is a ValueError
         return str(error) or type(error).__name__
     return None
 

@@ -167,7 +167,7 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     exif = photo.exif
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     needed: dict[str, Any] = {"icc_profile": profile, **_format(suffix)}
-    options = dict(needed)
+    options = needed.copy()
     if photo.dpi and suffix != ".webp":
         options["dpi"] = photo.dpi
     if photo.xmp and suffix in {".jpg", ".jpeg"} and len(photo.xmp) > JPEG_XMP_BYTES:
@@ -216,15 +216,13 @@ def require_place(folder: Path) -> None:
 
 def _signed(exif: Image.Exif, made_from: str) -> Image.Exif:
     exif[ExifTags.Base.ImageHistory] = f"{MAKER}{made_from}"
-    parts = [exif.get_ifd(part) for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)]
-    parts[0][ExifTags.Base.ColorSpace] = SRGB
-    for part in (exif, *parts):
-        for tag in list(part):
-            with suppress(*SENSELESS):  # a tag that cannot even be read is not a text
-                is_text = TiffTags.lookup(tag).type == TiffTags.ASCII
-                if is_text and isinstance(value := part[tag], str) and not value.isascii():
-                    # Pillow reads texts as Latin-1, whatever they are, and writes "?" for others.
-                    part[tag] = value.encode("latin-1")
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
+    for tag in list(exif):
+        with suppress(*SENSELESS):  # a tag that cannot even be read is not a text
+            is_text = TiffTags.lookup(tag).type == TiffTags.ASCII
+            if is_text and isinstance(value := exif[tag], str) and not value.isascii():
+                # Pillow reads texts as Latin-1, whatever they are, and writes "?" for others.
+                exif[tag] = value.encode("latin-1")
     return exif
 
 

@@ -42,11 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _mini(options: argparse.Namespace) -> str:
     use_comfyui()
-    from .mini import KINDS, measure, write
+    from .mini import measure, write
 
     colorizer = _colorizer(options, options.checkpoint)
-    kinds = options.kinds or KINDS
-    results = measure(colorizer, options.stamps, options.photos, options.scenes, kinds)
+    results = measure(colorizer, options.stamps, options.photos, options.scenes, options.kinds)
     return write(results, options.out)
 
 
@@ -86,7 +85,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True)
     mini = commands.add_parser("mini", help="the bars of a model, on scenes never trained on")
     _model_options(mini, scenes=200, steps=20, out=Path("runs/mini-bars"))
-    mini.add_argument("--kinds", nargs="+", help="measure these rows alone, such as one or several")
+    mini.add_argument(
+        "--kinds", nargs="+", default=[], help="measure these rows alone, such as one or several"
+    )
     ablations = commands.add_parser("ablations", help="what each part of the method is worth")
     # There are many variations: on two cores, this takes about half an hour.
     _model_options(ablations, scenes=40, steps=10, out=Path("runs/ablations"))

@@ -270,12 +270,6 @@ class Measurement:
             self.tiles.append(row)
 
 
-OF_SCENES = ("one", "several", "unplaced", "alike", "masks_alone", "undescribed", "autoencoder")
-OF_PHOTOGRAPHS = ("photograph", "held_out", "trained_on")
-KINDS = (*OF_SCENES, *OF_PHOTOGRAPHS)
-"""What is measured, as `Measurement` names it: each kind fills some rows of the table."""
-
-
 class KindError(ValueError):
     """There is no such kind of rows."""
 
@@ -285,7 +279,7 @@ def measure(
     stamps: Sequence[Path],
     photos: Sequence[Path],
     count: int,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = (),
 ) -> Measurement:
     """Measure the rows of the table.
 
@@ -294,13 +288,12 @@ def measure(
         stamps: folders of cut-outs.
         photos: photographs, or folders of them.
         count: scenes a row; of outlined photographs, all that there are.
-        kinds: some of `KINDS`; what one gives does not depend on the others.
+        kinds: what to measure, by the names of `Measurement`'s methods; each fills some rows, and
+            what it gives does not depend on the others. Empty: all.
 
     Raises:
         KindError: if one of them is none.
     """
-    if unknown := sorted(set(kinds) - set(KINDS)):
-        raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(KINDS)}")
     builder = SceneBuilder(stamps, photos, SIDE, "held_out")
 
     def one(n: int) -> Scene:
@@ -319,7 +312,7 @@ def measure(
             yield list(map(build, numbers))
 
     found = Measurement(colorizer)
-    steps = {
+    scenes = {
         "one": (found.one, drawn(one)),
         "several": (found.several, drawn(several("different", True))),
         "unplaced": (found.unplaced, drawn(several("different", False))),
@@ -327,13 +320,18 @@ def measure(
         "masks_alone": (found.masks_alone, drawn(several("same", False))),
         "undescribed": (found.undescribed, drawn(natural)),
         "autoencoder": (found.autoencoder, drawn(lambda n: natural(n) if n % 2 else one(n))),
+    }
+    photographs = {
         "photograph": (found.photograph, describe_photos(photos, "held_out", SIDE, [1])),
         "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
         "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
     }
-    for kind in kinds:
+    steps = scenes | photographs
+    if unknown := sorted(set(kinds) - set(steps)):
+        raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(steps)}")
+    for kind in kinds or steps:
         step, batches = steps[kind]
-        total = -(-count // BATCH) if kind in OF_SCENES else None
+        total = -(-count // BATCH) if kind in scenes else None
         for seed, batch in enumerate(tqdm(batches, desc=kind, total=total)):
             step(batch, seed)
     return found
