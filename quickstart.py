@@ -143,6 +143,11 @@ class Environment:
                 f"{self.folder} was not made by quickstart.py, which leaves it alone. "
                 "Move it away or remove it, then run this again."
             )
+        if Path(sys.prefix).resolve() == self.folder.resolve():
+            raise QuickstartError(
+                f"{self.folder} has to be made anew, and this Python is in it. Run `deactivate`, "
+                "or start quickstart.py with another Python."
+            )
         self.record.write_text("", encoding="utf-8")
         for entry in found:
             shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()

@@ -359,6 +359,19 @@ def test_an_environment_whose_python_has_become_another_is_made_anew(project: Pa
 
 
 @pytest.mark.usefixtures("quick_commands")
+def test_an_environment_is_not_made_anew_by_its_own_python(
+    project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    quickstart.main(["setup"])
+    environment = Environment(project / ".venv")
+    environment.python.write_text(ANOTHER)
+    monkeypatch.setattr(sys, "prefix", str(environment.folder))
+    assert quickstart.main(["setup"]) == 1
+    assert "this Python is in it. Run `deactivate`" in caplog.text
+    assert environment.python.exists()
+
+
+@pytest.mark.usefixtures("quick_commands")
 def test_an_environment_whose_python_is_gone_is_made_anew(project: Path) -> None:
     quickstart.main(["setup"])
     environment = Environment(project / ".venv")

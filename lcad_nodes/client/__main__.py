@@ -13,7 +13,6 @@ from PIL import Image
 from .arguments import parse
 from .colorize import colorize_many, colorize_one, with_checkpoint
 from .demo import demo, show
-from .formats import WRITABLE
 from .jobs import Job, TableError, default_out, in_folder, in_table
 from .photos import PhotoError
 from .serve import serve
@@ -41,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         if known.name == "serve":
             serve(comfyui, ROOT / "my-comfyui", known.port, cpu=known.cpu)
         return _colorize(known, comfyui)
-    except (ServerError, WorkflowError, PhotoError, TableError) as error:
+    except (ServerError, WorkflowError, PhotoError, TableError, OSError) as error:
         logger.error("\n%s", error)
         return 1
     except KeyboardInterrupt:
@@ -58,8 +57,6 @@ def _colorize(known: argparse.Namespace, comfyui: Path) -> int:
     photo, text, out = known.photo, known.text, known.out
     if not photo.is_dir():
         job = Job(photo, text, out or default_out(photo))
-        if job.out.suffix.lower() not in WRITABLE:
-            raise PhotoError(f"{job.out}: the result is one of {', '.join(sorted(WRITABLE))}.")
         colorize_one(
             job, known.phrase, known.mask, comfyui, settings, known.checkpoint, cpu=known.cpu
         )

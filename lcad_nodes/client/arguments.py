@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .formats import READABLE
+from .formats import READABLE, WRITABLE
 from .workflow import Settings
 
 DEFAULTS = Settings()
@@ -109,6 +109,8 @@ def _problem(known: argparse.Namespace) -> str | None:
             return "--phrase and --mask are for a single photo, and PHOTO is a folder"
         if known.text.lower().endswith(".csv") and not Path(known.text).is_file():
             return f"there is no table {known.text}"
+        if known.out and known.out.is_file():
+            return f"-o {known.out} is a file: for a folder of photos, name a folder"
         return None
     if problem := _problem_of_files(known.photo, known.text, known.out):
         return problem
@@ -130,6 +132,10 @@ def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
         return f"{text} is a file: put words in quotes, or give a folder for many photos"
     if out and out.resolve() == photo.resolve():
         return f"-o {out} would overwrite the photo: give it another name"
+    if out and out.is_dir():
+        return f"-o {out} is a folder: for a single photo, name a file"
+    if out and out.suffix.lower() not in WRITABLE:
+        return f"-o {out}: the result is one of {', '.join(sorted(WRITABLE))}"
     return None
 
 

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -122,10 +122,12 @@ def colorizer(
 
 def _offer(checkpoint: Path, folder: Path) -> None:
     """Link a model file into a folder, under its own name, or copy it where there are no links."""
-    try:
-        (folder / checkpoint.name).symlink_to(checkpoint.resolve())
-    except OSError:
-        shutil.copy(checkpoint, folder / checkpoint.name)
+    place = folder / checkpoint.name
+    for link in (place.symlink_to, place.hardlink_to):
+        with suppress(OSError):
+            link(checkpoint.resolve())
+            return
+    shutil.copy(checkpoint, place)
 
 
 def colorize_one(

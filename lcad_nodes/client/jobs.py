@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -15,6 +16,8 @@ from .photos import made_from
 from .workflow import Settings
 
 MARK = ".color"
+
+logger = logging.getLogger(__name__)
 
 
 class ResultError(ValueError):
@@ -96,6 +99,8 @@ def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
     )
     if not photos:
         raise TableError(f"There is no photo in {folder}.")
+    if inner := sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()):
+        logger.info("%s: photos in its %d folder(s) are left out", folder, inner)
     return _checked([Job(path, text, (out or folder) / default_out(path).name) for path in photos])
 
 
@@ -128,8 +133,16 @@ def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
             continue
         if not file:
             raise TableError(f"{name}, line {line}: there is no file.")
-        photo = folder / file
-        yield Job(photo, words, out / (target or default_out(photo).name))
+        yield Job(folder / file, words, out / (target or _beside(file)))
+
+
+def _beside(file: str) -> Path:
+    """Where in the folder of results a photo's goes: `1950/scan.jpg` to `1950/scan.color.jpg`.
+
+    That of a photo outside of its folder goes to the top.
+    """
+    out = default_out(Path(file))
+    return Path(out.name) if out.is_absolute() or ".." in out.parts else out
 
 
 def _records(name: str, text: str) -> Iterator[tuple[int, dict[str | None, str]]]:

@@ -167,8 +167,9 @@ def lay_out(base: Path) -> None:
     except OSError as error:
         raise ServerError(f"{link} is not a link to this project: move it away.") from error
     if sys.platform == "win32":  # a junction, since links need rights that users lack
-        command = ["cmd", "/c", "mklink", "/J", str(link), str(ROOT)]
-        subprocess.run(command, check=True, capture_output=True)
+        import _winapi
+
+        _winapi.CreateJunction(str(ROOT), str(link))
     else:
         link.symlink_to(ROOT, target_is_directory=True)
 

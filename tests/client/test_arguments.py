@@ -54,6 +54,24 @@ def test_two_photos_are_not_a_photo_and_its_words(
     assert "b.jpg is a file: put words in quotes" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("photo", "out", "reason"),
+    [
+        ("a.jpg", "b.gif", "the result is one of .jpeg"),
+        ("a.jpg", "results", "is a folder: for a single photo, name a file"),
+        (".", "a.jpg", "is a file: for a folder of photos, name a folder"),
+    ],
+)
+def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], photo: str, out: str, reason: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "results").mkdir()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / photo), "-o", str(tmp_path / out)])
+    assert reason in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_raw_file_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dng").touch()
     with pytest.raises(SystemExit):

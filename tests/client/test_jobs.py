@@ -40,6 +40,23 @@ def test_tables_of_several_programs_are_read(folder: Path, text: str, encoding: 
     ]
 
 
+@pytest.mark.parametrize(
+    ("file", "out", "result"),
+    [
+        ("1950/a.jpg", None, "1950/a.color.jpg"),
+        ("1950/a.jpg", "color", "color/1950/a.color.jpg"),
+        ("../others/a.jpg", "color", "color/a.color.jpg"),
+        ("/scans/a.jpg", "color", "color/a.color.jpg"),
+    ],
+)
+def test_results_keep_the_folders_that_a_table_names(
+    folder: Path, file: str, out: str | None, result: str
+) -> None:
+    place = folder / out if out else None
+    (job,) = in_table(table(folder, f"file,text\n{file},red"), folder, place)
+    assert (job.photo, job.out) == (folder / file, folder / result)
+
+
 @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\f", "\v", "\x1c"])
 def test_only_ends_of_lines_end_rows(folder: Path, mark: str) -> None:
     first, second = in_table(table(folder, f"file,text\na.jpg,red{mark}cup\nb.png,x"), folder, None)
@@ -74,6 +91,17 @@ def test_a_table_in_another_encoding_says_how_to_save_it(folder: Path) -> None:
 def test_a_folder_means_its_photos_without_results(folder: Path) -> None:
     outs = [job.out.name for job in in_folder(folder, "", folder / "color")]
     assert outs == ["a.color.jpg", "b.color.png", "c.color.png"]
+
+
+def test_folders_within_a_folder_are_said_to_be_left_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    in_folder(folder, "", None)
+    assert not caplog.text
+    (folder / "1950").mkdir()
+    in_folder(folder, "", None)
+    assert "photos in its 1 folder(s) are left out" in caplog.text
 
 
 def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> None:
