@@ -48,7 +48,7 @@ def attention_maps(
             "the model is guided by other instances than those to look at: connect both to one "
             "'Describe Objects (L-CAD)'"
         )
-    if any("area" in values for _, values in positive):
+    if any("area" in values or values.get("set_area_to_bounds") for _, values in positive):
         raise ConditioningError(
             "positive is for an area of the photo: attention maps are of the whole photo, so "
             "connect the prompt from before its area was set"

@@ -30,7 +30,7 @@ from ..model.checkpoint import (
 )
 from ..model.luminance import LuminanceEncoder, is_luminance
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
-from .compat import CoreModelPatcher, is_dynamic
+from .compat import CoreModelPatcher, is_dynamic, shapes
 from .conditioning import ConditioningError, check_inputs, sample_one_photo
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT, inference_dtype
@@ -127,12 +127,22 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     model.model.origin = origin
     if vae is not None:
         set_origin(vae.patcher, origin)
-    return Checkpoint(
-        model=model,
-        clip=_build_clip(parts.text, name) if parts.text else _lacking(name, "text encoder"),
-        vae=vae,
-        encoder=encoder,
-    )
+        vae.patcher.cached_patcher_init = (_load_vae, (path,))
+    clip = _build_clip(parts.text, name) if parts.text else _lacking(name, "text encoder")
+    if clip is not None:
+        clip.patcher.cached_patcher_init = (_load_text_encoder, (path,))
+    return Checkpoint(model=model, clip=clip, vae=vae, encoder=encoder)
+
+
+def _load_text_encoder(path: str, disable_dynamic: bool = False) -> ModelPatcher:
+    """Load a checkpoint's text encoder again, as the host asks for where it needs a second one."""
+    options = {"disable_dynamic": True} if disable_dynamic else {}  # older hosts never ask for it
+    return _build_clip(split(read_tensors(path)).text, Path(path).name, **options).patcher
+
+
+def _load_vae(path: str, **_options: bool) -> ModelPatcher:
+    """Load a checkpoint's VAE again, as the host asks for where it needs a second one."""
+    return _build_vae(split(read_tensors(path)).vae, Path(path).name).patcher
 
 
 def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
@@ -237,7 +247,7 @@ def _build_model(
     assign = initial_device.type == "cpu"
     model = config.get_model(unet, device=torch.device("meta") if assign else initial_device)
     model.device = initial_device
-    _check_fit(model.diffusion_model.state_dict(), unet, f"the UNet of {name}")
+    _check_fit(shapes(model.diffusion_model), unet, f"the UNet of {name}")
     patcher_class = ModelPatcher if disable_dynamic else CoreModelPatcher
     patcher = patcher_class(model, device, management.unet_offload_device())
     if assign and not is_dynamic(patcher):  # dynamic memory converts weights as it moves them
@@ -247,8 +257,8 @@ def _build_model(
     return patcher
 
 
-def _build_clip(text: StateDict, name: str) -> comfy.sd.CLIP:
-    """Put a text encoder into the host's CLIP."""
+def _build_clip(text: StateDict, name: str, **options: bool) -> comfy.sd.CLIP:
+    """Put a text encoder into the host's CLIP, with the host's own `options`."""
     sd15 = comfy.supported_models.SD15({})
     tensors = sd15.process_clip_state_dict({PREFIXES["text"] + k: v for k, v in text.items()})
     own = {k.removeprefix("clip_l.transformer."): v for k, v in tensors.items()}
@@ -259,8 +269,9 @@ def _build_clip(text: StateDict, name: str) -> comfy.sd.CLIP:
         tokenizer_data=tensors,
         parameters=comfy.utils.calculate_parameters(tensors),
         model_options={"clip_l_model_config": _text_config(own, name)},
+        **options,
     )
-    expected = clip.cond_stage_model.clip_l.transformer.state_dict()
+    expected = shapes(clip.cond_stage_model.clip_l.transformer)
     del expected["text_projection.weight"]  # SD 1.x has none; the host's network keeps a place
     _check_fit(expected, own, f"the text encoder of {name}")
     clip.load_sd(tensors, full_model=True)
@@ -304,7 +315,7 @@ def _build_vae(tensors: StateDict, name: str) -> comfy.sd.VAE:
         vae = comfy.sd.VAE(tensors, config={"params": config}, dtype=dtype)
     except RuntimeError as error:
         raise CheckpointError(f"the VAE of {name} does not fit its own widths: {error}") from error
-    _check_fit(vae.get_sd(), tensors, f"the VAE of {name}")
+    _check_fit(shapes(vae.patcher.model), tensors, f"the VAE of {name}")
     return vae
 
 
@@ -312,7 +323,7 @@ def _autoencoder_half(tensors: StateDict, levels: str, more_blocks: int) -> dict
     """Read one half's configuration off the tensors; a decoder has one block more a level."""
     widths = [
         tensors[f"{levels}.{level}.block.0.conv1.weight"].shape[0]
-        for level in range(count_modules(tensors, levels))
+        for level in range(max(count_modules(tensors, levels), 1))
     ]
     return {
         "double_z": True,
@@ -346,14 +357,14 @@ def build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
     return patcher
 
 
-def _check_fit(expected: Mapping[str, Tensor], found: Mapping[str, Tensor], what: str) -> None:
+def _check_fit(expected: Mapping[str, torch.Size], found: Mapping[str, Tensor], what: str) -> None:
     """Compare names and shapes; the host itself only warns of what is missing."""
     missing = sorted(expected.keys() - found.keys())
     unknown = sorted(found.keys() - expected.keys())
     misshapen = [
-        f"{key} is {tuple(found[key].shape)} instead of {tuple(expected[key].shape)}"
+        f"{key} is {tuple(found[key].shape)} instead of {tuple(expected[key])}"
         for key in expected.keys() & found.keys()
-        if expected[key].shape != found[key].shape
+        if expected[key] != found[key].shape
     ]
     for problem, names in (("lacks", missing), ("has unknown", unknown), ("has", misshapen)):
         if names:

@@ -175,4 +175,4 @@ def _single_masks(batch: Tensor) -> list[Tensor]:
             f"a mask is {' x '.join(map(str, batch.shape))}: it must be height x width, or a batch "
             "of such, and not empty"
         )
-    return list(batch.float().reshape(-1, *batch.shape[-2:]))
+    return list(batch.float().cpu().reshape(-1, *batch.shape[-2:]))  # as the host keeps masks

@@ -117,9 +117,12 @@ def test_other_instances_are_refused(scene: Scene) -> None:
 
 
 def test_a_prompt_for_an_area_is_refused(scene: Scene) -> None:
-    (positive,) = nodes.ConditioningSetArea().append(scene.positive, SIZE, SIZE, 0, 0, 1.0)
-    with pytest.raises(ConditioningError, match="maps are of the whole photo"):
-        replace(scene, positive=positive).maps()
+    (area,) = nodes.ConditioningSetArea().append(scene.positive, SIZE, SIZE, 0, 0, 1.0)
+    mask = torch.ones(1, 8, 8)
+    (bounds,) = nodes.ConditioningSetMask().append(scene.positive, mask, "mask bounds", 1.0)
+    for positive in (area, bounds):
+        with pytest.raises(ConditioningError, match="maps are of the whole photo"):
+            replace(scene, positive=positive).maps()
 
 
 def test_a_step_beyond_the_last_is_refused(scene: Scene) -> None:

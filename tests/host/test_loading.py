@@ -2,17 +2,26 @@
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import comfy.memory_management
+import comfy.utils
 import pytest
 import torch
 from golden_weights import golden_state_dict, text_encoder_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lcad_nodes.host.loading import CheckpointError, extra_channels, load_checkpoint, load_unet
+from lcad_nodes.host.loading import (
+    Checkpoint,
+    CheckpointError,
+    extra_channels,
+    load_checkpoint,
+    load_unet,
+)
 from lcad_nodes.model.checkpoint import (
     PREFIXES,
     CheckpointParts,
@@ -31,6 +40,9 @@ from lcad_nodes.training.networks import (
     build_unet,
     build_vae,
 )
+
+UNUSED = "text_projection"
+"""Of a text encoder: the host makes one, without values, and SD 1.x has none."""
 
 
 @pytest.fixture(scope="module")
@@ -112,6 +124,86 @@ def test_widths_depths_and_attention_are_read_off_the_tensors(tmp_path: Path) ->
         found = loaded.clip.encode_from_tokens(tokens)
     # The host keeps text encoders in half precision.
     torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+
+
+@pytest.fixture
+def dynamic_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host as it is with an NVIDIA GPU: linear layers have no weights before they are loaded.
+
+    Files are read as before: the host's own reader of this mode needs a GPU's driver.
+    """
+    load = partial(comfy.utils.load_torch_file)
+
+    def without(path: str, **options: Any) -> Any:
+        with monkeypatch.context() as patch:
+            patch.setattr(comfy.memory_management, "aimdo_enabled", False)
+            return load(path, **options)
+
+    monkeypatch.setattr(comfy.utils, "load_torch_file", without)
+    monkeypatch.setattr(comfy.memory_management, "aimdo_enabled", True)
+
+
+def weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    assert checkpoint.clip is not None
+    assert checkpoint.vae is not None
+    networks: tuple[torch.nn.Module, ...] = (
+        checkpoint.model.model.diffusion_model,
+        checkpoint.clip.cond_stage_model,
+        checkpoint.vae.patcher.model,
+        checkpoint.encoder.model,
+    )
+    return {
+        f"{number}.{name}": tensor
+        for number, network in enumerate(networks)
+        for name, tensor in network.state_dict().items()
+        if UNUSED not in name
+    }
+
+
+def test_dynamic_memory_loads_the_same(
+    small_checkpoint: Path, request: pytest.FixtureRequest
+) -> None:
+    expected = weights(load_checkpoint(str(small_checkpoint)))
+    request.getfixturevalue("dynamic_memory")
+    found = weights(load_checkpoint(str(small_checkpoint)))
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        # Half precision, which the host otherwise makes of them at once.
+        torch.testing.assert_close(found[name], tensor, rtol=1e-3, atol=1e-3, check_dtype=False)
+
+
+@pytest.mark.usefixtures("dynamic_memory")
+def test_dynamic_memory_names_tensors_that_do_not_fit(
+    tmp_path: Path, tensors: dict[str, Tensor]
+) -> None:
+    text = PREFIXES["text"] + "text_model.encoder.layers.0.self_attn.q_proj.weight"
+    unet = PREFIXES["unet"] + "time_embed.0.bias"
+    for name in (text, unet):
+        content = tensors | {name: torch.zeros(3, 3)}
+        with pytest.raises(CheckpointError, match=r"is \(3, 3\) instead of"):
+            load_checkpoint(write(tmp_path / "misshapen.safetensors", content))
+
+
+@pytest.mark.parametrize("half", ["encoder", "decoder"])
+def test_a_vae_without_one_of_its_halves_is_named(
+    tmp_path: Path, tensors: dict[str, Tensor], half: str
+) -> None:
+    prefix = f"{PREFIXES['vae']}{half}."
+    pruned = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
+    with pytest.raises(CheckpointError, match=rf"the VAE of .* has no '{half}\."):
+        load_checkpoint(write(tmp_path / "pruned.safetensors", pruned))
+
+
+@pytest.mark.parametrize("part", ["clip", "vae", "model"])
+def test_the_host_can_ask_for_a_second_one(small_checkpoint: Path, part: str) -> None:
+    """As it does with a text encoder that gets hooks, and for a second GPU."""
+    loaded = getattr(load_checkpoint(str(small_checkpoint)), part)
+    patcher = getattr(loaded, "patcher", loaded)
+    second = patcher.clone(force_deepcopy=True)
+    assert second.model is not patcher.model
+    first = patcher.model.state_dict()
+    for name, tensor in second.model.state_dict().items():
+        assert UNUSED in name or tensor.equal(first[name])
 
 
 @pytest.mark.parametrize(("part", "missing"), [("text", "text encoder"), ("vae", "VAE")])
