@@ -1,5 +1,6 @@
 """Cut-out objects with names, read from stamps as Tux Paint has them."""
 
+import logging
 import re
 import zlib
 from collections.abc import Sequence
@@ -14,6 +15,9 @@ from PIL import Image
 
 from ..color.lab import rgb_to_lab
 from ..color.names import TERMS
+from .files import BROKEN
+
+logger = logging.getLogger(__name__)
 
 Split = Literal["train", "held_out"]
 
@@ -74,7 +78,8 @@ def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
 
     A PNG is usable when a caption lies beside it (.txt, UTF-8, English in its first line) that
     begins with an article and is a short noun phrase, and when it is large and shaded enough.
-    A fifth is held out, by a hash of the path without its variant's number or letter.
+    A fifth is held out, by a hash of the path without its variant's number or letter. What cannot
+    be read is named in the log and left out.
 
     Raises:
         StampsError: a folder does not exist, or nothing usable is in any.
@@ -123,12 +128,16 @@ def _read(path: Path, folder: Path) -> CutOut | None:
     )
     if unusable or not caption.exists():
         return None
-    name = object_name(caption.read_text(encoding="utf-8").split("\n", 1)[0])
-    return _load(path, name) if name else None
+    try:
+        name = object_name(caption.read_text(encoding="utf-8").split("\n", 1)[0])
+        return _load(path, name) if name else None
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        logger.warning("%s or its caption cannot be read and is left out: %s", path, error)
+        return None
 
 
 def _load(path: Path, name: str) -> CutOut | None:
-    with Image.open(path) as opened:
+    with Image.open(path, formats=("PNG",)) as opened:
         image = opened.convert("RGBA")
     box = image.getchannel("A").point([255 * (a > 24) for a in range(256)]).getbbox()
     if box is None:

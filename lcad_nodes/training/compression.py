@@ -203,7 +203,8 @@ def standardize_latents(vae: AutoencoderKL, pictures: Iterator[Batch], count: in
 
 def standardize_checkpoint(path: Path, config: CompressionConfig, accelerator: Accelerator) -> None:
     """Standardize the latents of a finished stage 1 checkpoint, in place."""
-    parts = checkpoint.split(load_file(path))
+    # Copied: Windows replaces no file that is still mapped.
+    parts = checkpoint.split({name: tensor.clone() for name, tensor in load_file(path).items()})
     vae = load_vae(parts.vae).to(accelerator.device)
     standardize_latents(vae, batches(config.data, 8, accelerator, 0), 32)
     tensors = checkpoint.vae_from_diffusers(vae.state_dict())

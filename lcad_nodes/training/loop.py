@@ -98,6 +98,16 @@ class Fit:
         self.average = EMAModel(self.trained, decay=config.ema, use_ema_warmup=True, power=0.75)
         self.progress = Progress()
         self.accelerator.register_for_checkpointing(self.progress, self.average, self.rate)
+        self.accelerator.register_save_state_pre_hook(self._save_unwrapped)
+        self.accelerator.register_load_state_pre_hook(self._load_unwrapped)
+
+    def _save_unwrapped(self, models: list[Any], weights: list[Any], _folder: str) -> None:
+        """Name weights as they are in one process, so that any number of them can go on."""
+        if weights:
+            weights[:] = [self.accelerator.unwrap_model(model).state_dict() for model in models]
+
+    def _load_unwrapped(self, models: list[Any], _folder: str) -> None:
+        models[:] = [self.accelerator.unwrap_model(model) for model in models]
 
     def _warn_of_slow_precision(self) -> None:
         on_cpu = self.accelerator.device.type == "cpu"
@@ -198,6 +208,7 @@ class Fit:
     def _as_configured(self) -> None:
         """Let hold what the configuration says now, not what it said when the state was saved."""
         rate: Any = self.rate
+        self.accelerator.step = self.progress.step * self.config.accumulate
         self.average.decay = self.config.ema
         rate.base_lrs = [self.config.learning_rate] * len(rate.base_lrs)
         for group, share in zip(self.optimizer.param_groups, rate.lr_lambdas, strict=True):
@@ -215,7 +226,7 @@ class Fit:
         for _ in range(self.config.accumulate):
             with self.accelerator.accumulate(self.module):
                 loss, figures = self.module(next(source), self.progress.step)
-                self._check(loss)
+                self._check("loss", loss)
                 self.accelerator.backward(loss)
                 if self.accelerator.sync_gradients:
                     self._clip()
@@ -227,18 +238,20 @@ class Fit:
         self.progress.step += 1
         return {name: torch.stack([p[name] for p in passes]).mean() for name in passes[0]}
 
-    def _check(self, loss: Tensor) -> None:
-        if not math.isfinite(loss.item()):
+    def _check(self, what: str, value: Tensor) -> None:
+        if not math.isfinite(value.item()):
             raise TrainingError(
-                f"the loss is {loss.item()} at step {self.progress.step}: lower the learning rate "
-                f"and go on from the last state in {self.state}"
+                f"the {what} is {value.item()} at step {self.progress.step}: lower the learning "
+                f"rate and go on from the last state in {self.state}"
             )
 
     def _clip(self) -> None:
         """Clip each group's gradient by itself: a discriminator's must not shrink the others'."""
         self.accelerator.unscale_gradients()
         for group in self.groups:
-            torch.nn.utils.clip_grad_norm_(group, 1.0)
+            norm = torch.nn.utils.clip_grad_norm_(group, 1.0)
+            if self.accelerator.scaler is None:  # which leaves such steps out by itself
+                self._check("norm of the gradient", norm)
 
     def _log(self, figures: Figures, seconds: float) -> None:
         means: Any = self.accelerator.reduce(figures, "mean")

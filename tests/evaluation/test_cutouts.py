@@ -105,6 +105,18 @@ def test_what_is_no_use_is_left_out(stamp: Write, image: Image.Image, caption: s
         read_any(stamp(image, caption))
 
 
+@pytest.mark.parametrize("broken", ["thing.png", "thing.txt"])
+def test_what_cannot_be_read_is_named_and_left_out(
+    stamp: Write, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    folder = stamp(ball(40, 220), "A ball.")
+    content = (folder / broken).read_bytes()
+    (folder / broken).write_bytes(b"\xff" + content if "txt" in broken else content[:200])
+    with pytest.raises(StampsError, match="no usable cut-outs"):
+        read_any(folder)
+    assert f"{folder / 'thing.png'} or its caption cannot be read" in caplog.text
+
+
 def test_neutral_parts_of_a_colored_thing_take_no_color(stamp: Write) -> None:
     """A red thing with a gray lower third, like a car on its tires."""
     pixels = np.array(ball(60, 220))

@@ -192,6 +192,35 @@ def test_a_loss_that_is_no_number_stops_training(config: FitConfig) -> None:
         _run(config, Broken())
 
 
+def test_a_gradient_that_is_no_number_stops_training_before_it_does_harm(
+    config: FitConfig,
+) -> None:
+    class Broken(Line):
+        def forward(self, x: Tensor, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+            loss, figures = super().forward(x, step)
+            if step == 2:  # whose weights would be saved
+                self.slope.register_hook(lambda gradient: gradient * float("nan"))
+            return loss, figures
+
+    stage = Broken()
+    with pytest.raises(TrainingError, match="the norm of the gradient is nan at step 2"):
+        _run(config, stage)
+    assert stage.slope.isfinite()
+
+
+def test_other_passes_a_step_hold_from_the_saved_step_on(config: FitConfig) -> None:
+    """Steps end where they did: a state is that of a whole step, however many passes it has."""
+    _run(replace(config, steps=3))
+    _run(replace(config, accumulate=2))
+    parts = load_file(Path(config.directory, "line.safetensors"))
+    whole = replace(config, directory=config.directory + "-2")
+    _run(replace(whole, steps=3))
+    fit = Fit(Line(), replace(whole, batch=4), "line", 64)
+    fit.run(lambda first: _batches(4, first), list)
+    expected = load_file(Path(whole.directory, "line.safetensors"))
+    assert all(torch.allclose(parts[name], expected[name], atol=1e-6) for name in expected)
+
+
 def test_a_sheet_is_drawn_every_so_many_steps_with_the_averaged_weights(config: FitConfig) -> None:
     stage = Line()
     fit = Fit(stage, replace(config, sample_every=4), "line", 64)

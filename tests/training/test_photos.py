@@ -135,6 +135,15 @@ def test_a_photo_whose_description_tells_sides_is_never_mirrored() -> None:
         assert bool(row[-1] > row[0]) is rises
 
 
+def test_a_photo_is_not_mirrored_where_the_part_that_tells_sides_was_left_out() -> None:
+    slope = np.tile(np.arange(100, dtype=np.uint8), (100, 1))
+    image = Image.fromarray(np.stack([slope] * 3, axis=-1))
+    augment = Augment(16, 1.0, 1.0, Detail(1.0, 0.0))  # no description is kept
+    sample = augment(image, ("from left to right, a slope",), [0])
+    assert sample.text == ""
+    assert sample.image[0, 8, -1] > sample.image[0, 8, 0]
+
+
 def test_photos_are_turned_upright(tmp_path: Path) -> None:
     image = Image.new("RGB", (40, 20), "white")
     image.paste("black", (0, 0, 20, 20))

@@ -123,6 +123,9 @@ def test_two_processes_that_stop_and_go_on_or_two_passes_have_the_loss_curve_of_
     for name in ("two", "passes"):
         assert _same(_logged(tmp_path / name, "diffusion"), expected)
     assert (tmp_path / "two" / "diffusion-samples" / "0000004.png").exists()
+    more = replace(alone, directory=str(tmp_path / "two"), batch=4, steps=5)
+    diffusion.train(replace(config, fit=more))  # of two processes' state, in one
+    assert len(_logged(tmp_path / "two", "diffusion")) == 5
 
 
 def _machines(folders: list[Path], config: Path) -> list[tuple[int, str]]:

@@ -110,6 +110,35 @@ def test_shards_cut_short_are_read_as_far_as_they_go_and_named(
     assert "photos-3.tar (the shard ends here: FileNotFoundError: No such file" in said[2]
 
 
+@pytest.mark.parametrize("described", [True, False])
+def test_shards_without_descriptions_are_told_of_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, described: bool
+) -> None:
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "png")
+    with tarfile.open(tmp_path / "few.tar", "w") as archive:
+        for number in range(10):
+            _add(archive, f"{number}.png", png.getvalue())
+            _add(archive, f"{number}.txt" if described else f"{number}.caption", b"a square")
+    stream = iter(Shards((str(tmp_path / "few.tar"),), WHOLE, 0, 1, (0, 1), 0))
+    for _ in range(250):
+        next(stream)
+    assert caplog.text.count("has a description (a .txt of its name)") == (not described)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "first"),
+    [
+        (r"C:\photos\a-{0..1}.tar", "file:///C:/photos/a-0.tar"),
+        ("D:/photos/a-{0..1}.tar", "file:///D:/photos/a-0.tar"),
+        ("photos/a-{0..1}.tar", "photos/a-0.tar"),
+        ("pipe:cat a-{0..1}.tar", "pipe:cat a-0.tar"),
+    ],
+)
+def test_a_drive_of_windows_is_no_scheme(pattern: str, first: str) -> None:
+    assert Shards((pattern,), WHOLE, 0, 1, (0, 1), 0).urls[0] == first
+
+
 def test_shards_without_anything_to_read_are_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "empty.tar", "w"):
         pass

@@ -91,7 +91,7 @@ class Augment:
             reducing_gap=2.0,
         )
         text = self.detail(texts, rng)
-        if mirror < self.flipped and not tells_sides(text):
+        if mirror < self.flipped and not any(map(tells_sides, texts)):
             cut = ImageOps.mirror(cut)
         return Sample(torch.from_numpy(np.array(cut)).movedim(-1, 0).float() / 255, text)
 

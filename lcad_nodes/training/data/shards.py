@@ -1,6 +1,8 @@
 """Webdataset shards: tar files read in a stream, for sets that outgrow a disk."""
 
+import logging
 import random
+import re
 import tarfile
 import zlib
 from collections.abc import Iterator
@@ -14,8 +16,12 @@ from .pictures import Augment, DataError, Photo, Sample, readable
 
 BUFFER = 1000
 """Samples that are shuffled at a time, beside the order of the shards."""
+ENOUGH = 100
+"""Pictures without a description, from the first on, after which that is worth a word."""
 BROKEN = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
 """What a shard that is cut short, or is none, is noticed by."""
+
+logger = logging.getLogger(__name__)
 
 
 class Shards(IterableDataset[Sample]):
@@ -49,7 +55,7 @@ class Shards(IterableDataset[Sample]):
         """
         from webdataset.shardlists import expand_urls
 
-        self.urls = [url for pattern in urls for url in expand_urls(pattern)]
+        self.urls = [url for pattern in urls for url in expand_urls(_as_url(pattern))]
         self.augment, self.seed, self.batch, self.first = augment, seed, batch, first
         self.process, self.processes = reader
 
@@ -62,7 +68,15 @@ class Shards(IterableDataset[Sample]):
         passed = len(range(worker, self.first, workers)) * self.batch
         reader = self.process * workers + worker
         photos = islice(self._photos(reader, self.processes * workers), passed, None)
+        described = False
         for number, (photo, image, skipped) in enumerate(readable(photos), passed):
+            described |= bool(photo.texts)
+            if number == passed + ENOUGH and not described:
+                logger.warning(
+                    "none of %d pictures of the shards has a description (a .txt of its name): "
+                    "stage 2 learns no words from them",
+                    ENOUGH,
+                )
             sample = self.augment(image, photo.texts, [self.seed, reader, number])
             yield Sample(sample.image, sample.text, skipped)
 
@@ -81,6 +95,13 @@ class Shards(IterableDataset[Sample]):
         rng = random.Random(f"{self.seed} {reader} {number}")
         photos = chain.from_iterable(map(_photos_of, rng.sample(urls, len(urls))))
         return shuffle(BUFFER, initial=BUFFER, rng=rng)(photos)
+
+
+def _as_url(pattern: str) -> str:
+    r"""Write a path of Windows (`C:\photos-{0..9}.tar`) so that webdataset takes it as a path."""
+    if not re.match(r"[A-Za-z]:[\\/]", pattern):
+        return pattern
+    return "file:///" + pattern.replace("\\", "/")
 
 
 def _photos_of(url: str) -> Iterator[Photo]:
