@@ -54,12 +54,12 @@ def test_cancelling_stops_within_a_step(server: Server) -> None:
     prompt = server.post(one_node(steps=50, resolution=192))  # of about half a second each
     events = until_end(connection, prompt)
     steps = (event for event in events if event["type"] == "progress")
-    next(step for step in steps if step["data"]["value"] == 2)
+    seen = next(steps)["data"]["value"]
     server.request("interrupt", {"prompt_id": prompt})
     (*after, last) = events
     connection.close()
     assert last["type"] == "execution_interrupted"
-    assert [e["data"]["value"] for e in after if e["type"] == "progress"] in ([], [3])
+    assert all(e["data"]["value"] <= seen + 1 for e in after if e["type"] == "progress")
 
 
 def test_a_missing_phrase_is_told_at_its_node(server: Server) -> None:
