@@ -36,6 +36,22 @@ STRUCTURE = {
     *(330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 519, 520, 521),
     *(529, 530, 531, 532, XMP, 34377, 34675, 37724),
 }
+TURNS = dict(
+    zip(
+        range(2, 9),
+        (
+            Image.Transpose.FLIP_LEFT_RIGHT,
+            Image.Transpose.ROTATE_180,
+            Image.Transpose.FLIP_TOP_BOTTOM,
+            Image.Transpose.TRANSPOSE,
+            Image.Transpose.ROTATE_270,
+            Image.Transpose.TRANSVERSE,
+            Image.Transpose.ROTATE_90,
+        ),
+        strict=True,
+    )
+)
+"""What makes a photo upright, by the EXIF tag Orientation."""
 JPEG_XMP_BYTES = 65504  # that one segment holds after its name
 # What Pillow's encoders let through when metadata make no sense, and its decoders, too.
 SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
@@ -93,9 +109,7 @@ def read(path: Path) -> Photo:
 
 def _read(image: Image.Image, path: Path) -> Photo:
     pages = getattr(image, "n_frames", 1)  # first: counting a TIFF's pages reads its EXIF anew
-    exif = image.getexif()
-    for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        exif.get_ifd(part)  # a TIFF file is closed once it is loaded
+    exif = _exif(image, path)
     image.load()
     if pages > 1:
         logger.warning("%s has %d pages: the first is taken", path.name, pages)
@@ -115,6 +129,19 @@ def _read(image: Image.Image, path: Path) -> Photo:
         dpi=(dpi[1], dpi[0]) if dpi and orientation in range(5, 9) else dpi,
         xmp=_without_orientation(image.info.get("xmp")),
     )
+
+
+def _exif(image: Image.Image, path: Path) -> Image.Exif:
+    """All of the EXIF data that can be read; a photo is not refused for the rest."""
+    try:
+        exif = image.getexif()
+    except (*SENSELESS, SyntaxError) as error:
+        logger.warning("%s: its metadata make no sense and are left out: %s", path.name, error)
+        return Image.Exif()
+    for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop):
+        with suppress(*SENSELESS, SyntaxError):
+            exif.get_ifd(part)  # a TIFF file is closed once it is loaded
+    return exif
 
 
 def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
@@ -162,8 +189,7 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     """
     suffix = out.suffix.lower()
     if photo.alpha is not None and suffix in WITH_ALPHA:
-        picture = picture.copy()
-        picture.putalpha(photo.alpha)
+        picture = _off_white(picture, photo.alpha)
     exif = photo.exif
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     needed: dict[str, Any] = {"icc_profile": profile, **_format(suffix)}
@@ -265,9 +291,7 @@ def _in_eight_bits(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turned = image.copy()
-    turned.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(turned)
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
 def _in_srgb(
@@ -287,9 +311,22 @@ def _in_srgb(
     return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha
 
 
+def _off_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
+    """RGBA that looks like `picture` on white, which what is see-through has been read on."""
+    pixels, opaque = np.array(picture), np.asarray(alpha)
+    partly = (opaque > 0) & (opaque < 255)
+    share = opaque[partly, None] / np.float32(255)
+    pixels[partly] = (255 - (255 - pixels[partly]) / share).clip(0, 255).round()
+    result = Image.fromarray(pixels)
+    result.putalpha(alpha)
+    return result
+
+
 def _through_profile(image: Image.Image, profile: bytes, path: Path) -> Image.Image:
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if image.mode == "L" and own.profile.xcolor_space.strip() == "RGB":
+            image = image.convert("RGB")  # as programs leave it that took the colors out
         converted = ImageCms.profileToProfile(
             image, own, ImageCms.createProfile("sRGB"), outputMode="RGB"
         )

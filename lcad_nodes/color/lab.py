@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+HAIR = 5e-5
+"""Of the range of sRGB: an eightieth of a level of 8 bits."""
 BAND_PIXELS = 1 << 19
 """Pixels that are worked on at a time, where a large scan would need much memory otherwise."""
 
@@ -70,8 +72,16 @@ def gray(lightness: Tensor) -> Tensor:
     batch, _, height, width = lightness.shape
     result = lightness.new_empty(batch, 3, height, width)
     for band in row_bands(lightness):
-        result[:, :, band] = _lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
+        result[:, :, band] = shown(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
     return result
+
+
+def shown(lab: Tensor) -> Tensor:
+    """sRGB of CIE Lab inside the gamut, B,3,H,W, whose grays stay gray when they are saved.
+
+    Savers cut off what is below a level of 8 bits, and Kornia's grays lack a hair of one.
+    """
+    return (_lab_to_rgb(lab) + HAIR).clamp_(max=1)
 
 
 def row_bands(image: Tensor, progress: Callable[[float], None] | None = None) -> Iterator[slice]:
@@ -94,7 +104,8 @@ def check_image(image: Tensor, *, channels: int) -> None:
         raise ImageError(f"The image's shape is {shape}; it must be B x {channels} x H x W.")
     if not image.is_floating_point():
         raise ImageError(f"The image's type is {image.dtype}; it must be floating point.")
-    if not image.isfinite().all():
+    extremes = image.aminmax() if image.numel() else ()  # without copies of large scans
+    if not all(extreme.isfinite() for extreme in extremes):
         count = int((~image.isfinite()).sum())
         raise ImageError(f"The image has {count} values that are NaN or infinite.")
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .lab import ImageError, check_image, row_bands
+from .lab import ImageError, check_image, row_bands, shown
 
 BISECTIONS = 14
 
@@ -30,7 +30,7 @@ def lock_lightness(
     Raises:
         ImageError: a shape does not fit, a value is not finite or a lightness not in [0, 100].
     """
-    from kornia.color import lab_to_rgb, rgb_to_lab
+    from kornia.color import rgb_to_lab
 
     check_image(image, channels=3)
     check_lightness(lightness, image)
@@ -38,7 +38,7 @@ def lock_lightness(
     for band in row_bands(image, progress):
         lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
         lab[:, :1] = lightness[:, :, band]
-        locked[:, :, band] = lab_to_rgb(into_gamut(lab))
+        locked[:, :, band] = shown(into_gamut(lab))
     return locked
 
 

@@ -159,7 +159,9 @@ def mean_lab(image: Tensor, mask: Tensor) -> Tensor:
             f"The mask is {tuple(mask.shape)} and marks {int((mask > 0).sum())} px of an image of "
             f"{tuple(image.shape)}; it must be H x W and mark something."
         )
-    return (rgb_to_lab(image[None])[0] * mask).sum(dim=(1, 2)) / mask.sum()
+    rows, columns = (slice(int(i.min()), int(i.max()) + 1) for i in (mask > 0).nonzero().T)
+    inside = mask[rows, columns]
+    return (rgb_to_lab(image[None, :, rows, columns])[0] * inside).sum(dim=(1, 2)) / inside.sum()
 
 
 def _saturation(chroma: Tensor) -> Tensor:

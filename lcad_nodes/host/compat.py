@@ -1,5 +1,6 @@
 """What hosts do differently in the model interface, by age or by memory, in one place."""
 
+import comfy
 import comfy.model_patcher
 import torch
 from comfy.model_patcher import ModelPatcher
@@ -14,6 +15,12 @@ CoreModelPatcher: type[ModelPatcher] = getattr(
 def is_dynamic(patcher: ModelPatcher) -> bool:
     """Tell whether the host moves a model's weights one by one as they are needed."""
     return hasattr(patcher, "is_dynamic") and patcher.is_dynamic()
+
+
+def maps_read_only() -> bool:
+    """Tell whether the host maps files so that their tensors cannot be written to."""
+    memory = getattr(comfy, "memory_management", None)
+    return bool(getattr(memory, "aimdo_enabled", False))
 
 
 def shapes(network: nn.Module) -> dict[str, torch.Size]:

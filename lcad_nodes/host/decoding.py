@@ -60,9 +60,10 @@ def decode(
     _check_latent(latent, luminance)
     decoder = _decoder(vae)
     _check_encoder(vae, decoder, luminance)
-    progress = Progress(4 * latent.shape[0])
-    pictures = []
-    for number in range(latent.shape[0]):
+    count = latent.shape[0]
+    progress = Progress(4 * count)
+    pictures = latent.new_empty(0)
+    for number in range(count):
         photo = slice(number % luminance.photos, number % luminance.photos + 1)
         features = [feature[photo] for feature in luminance.features]
         row = latent[number : number + 1]
@@ -77,9 +78,14 @@ def decode(
         progress.end_stage()
         if lightness == "input":
             picture = lock_lightness(picture, full, progress)
-        pictures.append(picture)
+        if count == 1:
+            pictures = picture
+        elif number == 0:
+            pictures = picture.new_empty(count, *picture.shape[1:])
+        if count > 1:
+            pictures[number] = picture[0]  # no clip is held twice
         progress.end_stage()
-    return torch.cat(pictures) if len(pictures) > 1 else pictures[0]  # no copy of a large scan
+    return pictures
 
 
 def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:

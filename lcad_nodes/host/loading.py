@@ -30,7 +30,7 @@ from ..model.checkpoint import (
 )
 from ..model.luminance import LuminanceEncoder, is_luminance
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
-from .compat import CoreModelPatcher, is_dynamic, shapes
+from .compat import CoreModelPatcher, is_dynamic, maps_read_only, shapes
 from .conditioning import ConditioningError, check_inputs, sample_one_photo
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT, inference_dtype
@@ -251,7 +251,8 @@ def _build_model(
     patcher_class = ModelPatcher if disable_dynamic else CoreModelPatcher
     patcher = patcher_class(model, device, management.unet_offload_device())
     if assign and not is_dynamic(patcher):  # dynamic memory converts weights as it moves them
-        unet = {key: weight.to(dtype) for key, weight in unet.items()}
+        copy = maps_read_only()  # LoRAs and hooks are written into weights
+        unet = {key: weight.to(dtype, copy=copy) for key, weight in unet.items()}
     model.diffusion_model.load_state_dict(unet, assign=assign)
     sample_one_photo(patcher)
     return patcher
@@ -268,7 +269,11 @@ def _build_clip(text: StateDict, name: str, **options: bool) -> comfy.sd.CLIP:
         embedding_directory=folder_paths.get_folder_paths("embeddings"),
         tokenizer_data=tensors,
         parameters=comfy.utils.calculate_parameters(tensors),
-        model_options={"clip_l_model_config": _text_config(own, name)},
+        model_options={
+            "clip_l_model_config": _text_config(own, name),
+            # Weights come after this: nothing is to be moved to a GPU before.
+            "initial_device": torch.device("cpu"),
+        },
         **options,
     )
     expected = shapes(clip.cond_stage_model.clip_l.transformer)

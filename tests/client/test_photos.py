@@ -13,7 +13,7 @@ import pytest
 from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, TiffImagePlugin
+from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
 from lcad_nodes.client.formats import READABLE, WRITABLE
 from lcad_nodes.client.photos import (
@@ -283,6 +283,74 @@ def test_a_broken_color_profile_is_said_and_the_photo_read(
     file = saved(slope(), tmp_path / "a.png", icc_profile=b"nonsense")
     assert read(file).picture.size == (40, 24)
     assert "color profile" in caplog.text
+
+
+def test_a_profile_of_colors_holds_for_a_photo_that_lost_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    file = saved(slope(), tmp_path / "a.jpg", icc_profile=profile, quality=100)
+    found = np.asarray(read(file).picture)
+    assert abs(found[..., 0].astype(int) - np.asarray(slope())).max() <= 2
+    assert "color profile" not in caplog.text
+
+
+def test_a_photo_whose_metadata_are_garbage_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    garbage = b"Exif\0\0" + b"garbage!" * 4
+    file = saved(slope(), tmp_path / "a.jpg", exif=garbage, dpi=(300, 300))
+    assert read(file).picture.size == (40, 24)
+    assert "its metadata make no sense" in caplog.text
+
+
+def test_a_turned_photo_with_a_tag_of_a_wrong_type_is_read_upright(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif[ExifTags.Base.ResolutionUnit] = 2
+    damaged = exif.tobytes().replace(b"\x01\x28\x00\x03", b"\x01\x28\x00\x02")  # as text
+    assert damaged != exif.tobytes()
+    photo = read(saved(slope(), tmp_path / "a.jpg", exif=damaged))
+    assert photo.picture.size == (24, 40)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_photo_is_turned_as_its_orientation_says(tmp_path: Path, orientation: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 3, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    file = saved(Image.fromarray(pixels), tmp_path / "a.png", exif=exif)
+    with Image.open(file) as image:
+        expected = ImageOps.exif_transpose(image)
+    assert np.array_equal(np.asarray(read(file).picture), np.asarray(expected))
+
+
+def test_a_tiff_with_an_interoperability_directory_keeps_its_metadata(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Make] = "Box"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {1: "R98"}
+    with Image.open(saved(slope(), tmp_path / "a.jpg", exif=exif)) as image:
+        exif = image.getexif()
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = exif.get_ifd(ExifTags.IFD.Interop)
+    photo = read(saved(slope(), tmp_path / "a.tif", exif=exif))
+    write(photo.picture, photo, tmp_path / "b.png", "")
+    assert "make no sense" not in caplog.text
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.getexif()[ExifTags.Base.Make] == "Box"
+
+
+def test_what_is_partly_see_through_looks_the_same_on_white(tmp_path: Path) -> None:
+    """It is colorized as it looks on white; what is under another paper is its own color."""
+    picture = Image.new("RGBA", (40, 24), (10, 60, 200, 255))
+    picture.putalpha(slope())
+    photo = read(saved(picture, tmp_path / "a.png"))
+    write(photo.picture, photo, tmp_path / "b.png", "")
+    with Image.open(tmp_path / "b.png") as image:
+        found = np.asarray(image.convert("RGBA")).astype(int)
+    opaque = np.asarray(slope()) > 100
+    assert abs(found[opaque] - np.asarray(picture)[opaque]).max() <= 2
 
 
 def test_transparency_is_kept_where_the_format_has_it(tmp_path: Path) -> None:

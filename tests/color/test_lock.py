@@ -1,5 +1,8 @@
 """The luminance lock."""
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -8,7 +11,7 @@ from torch import Tensor
 
 from lcad_nodes.color import lab as lab_module
 from lcad_nodes.color import lock
-from lcad_nodes.color.lab import ImageError, lightness, rgb_to_lab
+from lcad_nodes.color.lab import ImageError, gray, lightness, rgb_to_lab
 from lcad_nodes.color.lock import lock_lightness
 
 images = st.builds(
@@ -68,7 +71,16 @@ def test_an_image_with_its_own_lightness_is_left_as_it_is(image: Tensor) -> None
 def test_black_and_white_have_no_color(value: float, channel: float) -> None:
     image = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(1))
     locked = lock_lightness(image, torch.full((1, 1, 16, 16), value))
-    assert torch.allclose(locked, torch.full_like(locked, channel), atol=2e-5)
+    assert torch.allclose(locked, torch.full_like(locked, channel), atol=6e-5)
+
+
+@pytest.mark.parametrize("made", [lock_lightness, lambda _image, level: gray(level)])
+def test_grays_are_saved_as_they_were(made: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """The host's savers cut off what is below a level."""
+    levels = torch.arange(256.0).view(1, 1, 16, 16).expand(1, 3, -1, -1) / 255
+    for image in (levels, torch.full_like(levels, 0.5)):
+        saved = (made(image, lightness(levels)).numpy() * 255.0).astype(np.uint8)
+        assert (saved == np.arange(256).reshape(16, 16)).all()
 
 
 @settings(max_examples=20, deadline=None)

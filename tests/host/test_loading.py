@@ -15,6 +15,7 @@ from golden_weights import golden_state_dict, text_encoder_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lcad_nodes.host.files import read_tensors
 from lcad_nodes.host.loading import (
     Checkpoint,
     CheckpointError,
@@ -182,6 +183,18 @@ def test_dynamic_memory_names_tensors_that_do_not_fit(
         content = tensors | {name: torch.zeros(3, 3)}
         with pytest.raises(CheckpointError, match=r"is \(3, 3\) instead of"):
             load_checkpoint(write(tmp_path / "misshapen.safetensors", content))
+
+
+@pytest.mark.usefixtures("dynamic_memory")
+def test_a_second_one_without_dynamic_memory_can_be_written_to(
+    small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host maps files for reading alone, and writes LoRAs and hooks into such a model."""
+    tensors = read_tensors(str(small_checkpoint))
+    monkeypatch.setattr("lcad_nodes.host.loading.read_tensors", lambda _path: tensors)
+    model = load_checkpoint(str(small_checkpoint), disable_dynamic=True).model
+    mapped = {tensor.data_ptr() for tensor in tensors.values()}
+    assert not mapped & {weight.data_ptr() for weight in model.model.diffusion_model.parameters()}
 
 
 @pytest.mark.parametrize("half", ["encoder", "decoder"])
