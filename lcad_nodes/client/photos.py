@@ -325,7 +325,8 @@ def _off_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
 def _through_profile(image: Image.Image, profile: bytes, path: Path) -> Image.Image:
     try:
         own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        if image.mode == "L" and own.profile.xcolor_space.strip() == "RGB":
+        space = own.profile.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
+        if image.mode == "L" and space == "RGB":
             image = image.convert("RGB")  # as programs leave it that took the colors out
         converted = ImageCms.profileToProfile(
             image, own, ImageCms.createProfile("sRGB"), outputMode="RGB"

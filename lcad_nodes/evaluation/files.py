@@ -91,7 +91,8 @@ def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     if profile:
         try:
             own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-            if image.mode == "L" and own.profile.xcolor_space.strip() == "RGB":
+            space = own.profile.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
+            if image.mode == "L" and space == "RGB":
                 image = image.convert("RGB")  # as programs leave it that took the colors out
             srgb = ImageCms.createProfile("sRGB")
             return ImageCms.profileToProfile(image, own, srgb, outputMode="RGB") or image
