@@ -31,7 +31,7 @@ NAMES = sorted(path.stem for path in FOLDER.glob("*.json"))
 MINI = "lcad-mini.safetensors"
 CONTROL = "control_v11p_sd15_canny_fp16.safetensors"
 LARGEST_PICTURE = 120_000  # bytes
-LARGEST_SCREENSHOT = 250_000
+LARGEST_SCREENSHOT = 600_000
 
 FRAMES = {
     "variations": (1, (1032, 776)),
@@ -113,7 +113,7 @@ def screenshot(tmp_path: Path) -> Callable[..., None]:
     def take(page: ComfyPage, name: str, graph_only: bool = False) -> None:
         path = (ROOT / "docs" / "screenshots" if RENEW else tmp_path) / f"{name}.png"
         page.screenshot(path, graph_only)
-        Image.open(path).convert("RGB").quantize(256).save(path, optimize=True)
+        Image.open(path).convert("RGB").save(path, optimize=True)
         assert path.stat().st_size < LARGEST_SCREENSHOT
 
     return take
