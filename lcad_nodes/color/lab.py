@@ -72,14 +72,15 @@ def gray(lightness: Tensor) -> Tensor:
     batch, _, height, width = lightness.shape
     result = lightness.new_empty(batch, 3, height, width)
     for band in row_bands(lightness):
-        result[:, :, band] = shown(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
+        neutral = _lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
+        result[:, :, band] = neutral[:, :1]  # Kornia's green is a hair less than its red
     return result
 
 
 def shown(lab: Tensor) -> Tensor:
     """sRGB of CIE Lab inside the gamut, B,3,H,W, whose grays stay gray when they are saved.
 
-    Savers cut off what is below a level of 8 bits, and Kornia's grays lack a hair of one.
+    Savers cut off what is below a level of 8 bits, and Kornia's green lacks a hair of one.
     """
     return (_lab_to_rgb(lab) + HAIR).clamp_(max=1)
 
