@@ -36,22 +36,6 @@ STRUCTURE = {
     *(330, 332, 333, 334, 336, 337, 338, 339, 340, 341, 342, 347, 512, 513, 514, 519, 520, 521),
     *(529, 530, 531, 532, XMP, 34377, 34675, 37724),
 }
-TURNS = dict(
-    zip(
-        range(2, 9),
-        (
-            Image.Transpose.FLIP_LEFT_RIGHT,
-            Image.Transpose.ROTATE_180,
-            Image.Transpose.FLIP_TOP_BOTTOM,
-            Image.Transpose.TRANSPOSE,
-            Image.Transpose.ROTATE_270,
-            Image.Transpose.TRANSVERSE,
-            Image.Transpose.ROTATE_90,
-        ),
-        strict=True,
-    )
-)
-"""What makes a photo upright, by the EXIF tag Orientation."""
 JPEG_XMP_BYTES = 65504  # that one segment holds after its name
 # What Pillow's encoders let through when metadata make no sense, and its decoders, too.
 SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
@@ -291,7 +275,10 @@ def _in_eight_bits(image: Image.Image, path: Path) -> Image.Image:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
+    turned = image.copy()
+    turned.info.pop("exif", None)  # other tags, which may be broken, would be written anew
+    turned.getexif()[ExifTags.Base.Orientation] = orientation
+    return ImageOps.exif_transpose(turned)
 
 
 def _in_srgb(

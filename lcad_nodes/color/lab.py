@@ -7,8 +7,6 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-HAIR = 5e-5
-"""Of the range of sRGB: an eightieth of a level of 8 bits."""
 BAND_PIXELS = 1 << 19
 """Pixels that are worked on at a time, where a large scan would need much memory otherwise."""
 
@@ -75,14 +73,6 @@ def gray(lightness: Tensor) -> Tensor:
         neutral = _lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
         result[:, :, band] = neutral[:, :1]  # Kornia's green is a hair less than its red
     return result
-
-
-def shown(lab: Tensor) -> Tensor:
-    """sRGB of CIE Lab inside the gamut, B,3,H,W, whose grays stay gray when they are saved.
-
-    Savers cut off what is below a level of 8 bits, and Kornia's green lacks a hair of one.
-    """
-    return (_lab_to_rgb(lab) + HAIR).clamp_(max=1)
 
 
 def row_bands(image: Tensor, progress: Callable[[float], None] | None = None) -> Iterator[slice]:

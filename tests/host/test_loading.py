@@ -2,7 +2,6 @@
 
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -133,7 +132,7 @@ def dynamic_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
     Files are read as before: the host's own reader of this mode needs a GPU's driver.
     """
-    load = partial(comfy.utils.load_torch_file)
+    load = comfy.utils.load_torch_file
 
     def without(path: str, **options: Any) -> Any:
         with monkeypatch.context() as patch:
