@@ -17,7 +17,7 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
-OF_SCENES = ("photos", "split", "simple", "natural", "aspects")
+OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
@@ -36,6 +36,8 @@ class DataConfig:
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
         natural: share of scenes that are `photos` as they are, without a description.
+        unplaced: share of scenes whose description never says where things are, beside those that
+            do not by chance: which of two things "the mug" is, only its name tells there.
         aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
             side then. What is left and right is learned from the borders, so what only
             knows squares mixes them up on other photos.
@@ -57,6 +59,7 @@ class DataConfig:
     split: Literal["train", "held_out"] = "train"
     simple: float = 0.0
     natural: float = 0.0
+    unplaced: float = 0.0
     aspects: tuple[float, ...] = (1.0,)
     folder: str = ""
     captions: str = ""
@@ -83,13 +86,13 @@ class DataConfig:
                 raise ConfigError(f"{key.name} has no effect with {source}: leave it out")
         if self.size < 8 or self.size % 8:
             raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
-        shares = ("simple", "natural", "smallest_crop", "flipped", "dropped", "shortened")
-        _check(self, shares, 0, 1)
+        sorts = ("simple", "natural", "unplaced")
+        _check(self, (*sorts, "smallest_crop", "flipped", "dropped", "shortened"), 0, 1)
         _check(self, ("workers", "seed"), 0)
         if self.dropped + self.shortened > 1:
             raise ConfigError("dropped and shortened are more than 1 together")
-        if self.simple + self.natural > 1:
-            raise ConfigError("simple and natural are more than 1 together")
+        if self.simple + self.natural + self.unplaced > 1:
+            raise ConfigError("simple, natural and unplaced are more than 1 together")
         if not self.aspects or not all(0.25 <= aspect <= 4 for aspect in self.aspects):
             raise ConfigError(f"aspects: expected some from 0.25 to 4, not {list(self.aspects)}")
 

@@ -160,7 +160,7 @@ DATA_AND_FIT = 'data = {stamps = ["a"]}\nfit = {directory = "b", steps = 1}\n'
         ('[data]\nfolder = "a"\ndropped = 0.9\n', "dropped and shortened are more than 1"),
         (
             '[data]\nstamps = ["a"]\nphotos = ["b"]\nsimple = 0.6\nnatural = 0.6\n',
-            "simple and natural are more",
+            "simple, natural and unplaced are more",
         ),
         ('[data]\nstamps = ["a"]\naspects = [1.0, 9.0]\n', "aspects: .* from 0.25 to 4, not .*9.0"),
         ('[data]\nstamps = ["a"]\naspects = []\n', "aspects: expected some"),

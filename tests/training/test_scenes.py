@@ -38,6 +38,15 @@ def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, pho
     assert not any(sample.text for sample in plain)
 
 
+def test_no_description_of_an_unplaced_scene_says_where_things_are(stamps: Path) -> None:
+    def texts(unplaced: float) -> str:
+        scenes = Scenes(DataConfig((str(stamps),), size=32, unplaced=unplaced), batch=1)
+        return " ".join(scenes[number].text for number in range(64))
+
+    assert any(word in texts(0) for word in ("left", "right", "top", "bottom", "middle"))
+    assert not any(word in texts(1) for word in ("left", "right", "top", "bottom", "middle"))
+
+
 def test_what_is_held_out_is_in_no_sample(stamps: Path, tmp_path: Path) -> None:
     for path in sorted(stamps.glob("*.png"))[::4]:  # one of each name
         shutil.copy(path, tmp_path)

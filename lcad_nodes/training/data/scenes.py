@@ -26,14 +26,18 @@ class Scenes(Dataset[Sample]):
     def __getitem__(self, number: int) -> Sample:
         """Build a scene."""
         seed = self.config.seed * 1_000_000_007 + number
-        aspects, sort = self.config.aspects, number * GOLDEN_RATIO % 1
+        config, sort = self.config, number * GOLDEN_RATIO % 1
         build = partial(
-            self.builder.build, seed, aspect=aspects[number // self.batch % len(aspects)]
+            self.builder.build,
+            seed,
+            aspect=config.aspects[number // self.batch % len(config.aspects)],
         )
-        if sort < self.config.simple:
+        if sort < config.simple:
             scene = build(objects=1, description="full" if number % 8 else "none")
-        elif sort < self.config.simple + self.config.natural:
+        elif sort < config.simple + config.natural:
             scene = build(objects=0, description="none")
+        elif sort < config.simple + config.natural + config.unplaced:
+            scene = build(places=False)
         else:
             scene = build()
         named = [(thing.phrase, thing.mask) for thing in scene.objects if thing.phrase]
