@@ -68,4 +68,6 @@ def test_every_page_gives_the_one_address_of_the_repository(config: PyProjectCon
     assert mentioned == {
         f"https://{host}/{owner}/{name}" for host in ("github.com", "raw.githubusercontent.com")
     }
-    assert f"git clone --depth 1 https://github.com/{owner}/{name}" in (ROOT / "README.md").read_text("utf-8")
+    assert f"git clone --depth 1 https://github.com/{owner}/{name}" in (
+        ROOT / "README.md"
+    ).read_text("utf-8")

@@ -179,6 +179,7 @@ class SamplePreparation:
         """Wrap the host's sampling."""
         guider: Any = executor.class_obj
         _check_attention(guider.model_options)
+        self._check_cache(guider.model_patcher)
         conds = [cond for conds in guider.conds.values() for cond in conds]
         guided = [self.guidance.instances.equals(cond.get(INSTANCES_KEY)) for cond in conds]
         if not any(guided):
@@ -193,6 +194,17 @@ class SamplePreparation:
             tokens = cond["cross_attn"].shape[1]
             cond["model_conds"] = {**cond["model_conds"], KEY: InstanceMasks(masks, tokens)}
         return executor(*args, **kwargs)
+
+    def _check_cache(self, model: ModelPatcher) -> None:
+        """Refuse what would take the second of two passes for a repetition of the first."""
+        if self.guidance.mode == "reference" and model.get_wrappers(
+            WrappersMP.DIFFUSION_MODEL, "easycache"
+        ):
+            raise ConditioningError(
+                "EasyCache leaves calls of the model out that differ little from the one before, "
+                "and with them the second pass of guidance in mode 'reference': set mode to "
+                "'fast', or use LazyCache instead"
+            )
 
     def _name_what_is_lost(self, masks: Tensor, model: ModelPatcher) -> None:
         """Warn of masks that no attention layer sees: their phrases are kept from everywhere."""

@@ -12,6 +12,9 @@ the host stretches noise masks and areas over photo and padding together."""
 SMALLEST = 64
 """Shortest padded side: below it, the UNet's deepest level would have less than one position."""
 
+LONGEST = 16_384
+"""Longest working side in px, as of the node's `resolution`."""
+
 Size = tuple[int, int]
 Scaling = Literal["bilinear", "nearest-exact"]
 
@@ -43,10 +46,20 @@ class Geometry:
             resolution: the shorter side of the working size in px; 0: the photo's own.
             squeeze: by how much the longer side may be shortened, at least 1, to come closer to
                 a square; 1 keeps the aspect.
+
+        Raises:
+            GeometryError: if the longer side would be worked on at more than `LONGEST` px, and more
+                than the photo has: a strip of a few pixels would become a gigantic picture.
         """
         shorter = min(original)
         scale = resolution / shorter if resolution else 1.0
         height, width = (max(1, round(max(shorter, side / squeeze) * scale)) for side in original)
+        if max(height, width) > max(LONGEST, *original):
+            raise GeometryError(
+                f"the photo is {original[0]} x {original[1]} px (height x width), so narrow that "
+                f"at a resolution of {resolution} px it would be worked on at {height} x {width} "
+                "px: choose a lower resolution, or 0, or crop it"
+            )
         return cls(original, (height, width), (_filled_up(height), _filled_up(width)))
 
     @property

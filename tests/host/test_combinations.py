@@ -24,6 +24,7 @@ from comfy.ldm.modules.attention import attention_pytorch
 from comfy.model_patcher import ModelPatcher
 from comfy_extras.nodes_custom_sampler import BasicScheduler, RandomNoise, SamplerCustomAdvanced
 from comfy_extras.nodes_differential_diffusion import DifferentialDiffusion
+from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 from comfy_extras.nodes_model_advanced import RescaleCFG
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
@@ -308,6 +309,21 @@ def test_hints_come_back_as_they_were(control: Any) -> None:
         assert one.cond_hint_original is first
         assert torch.equal(one.extra_concat_orig[0], beside[:, :1])
     assert [one.cond_hint for one in (inner, clone, outer)] == [None] * 3
+
+
+def test_caches_of_steps_keep_guidance_or_are_refused(scene: Scene) -> None:
+    """EasyCache would take the second of two passes for the first, and leave it out."""
+
+    def cached(node: Any, model: ModelPatcher) -> Tensor:
+        return scene.sample(node.execute(model, 1.0, 0.0, 1.0, False).args[0], steps=6)
+
+    model = scene.guided()
+    assert differ(cached(LazyCacheNode, model), cached(LazyCacheNode, scene.model))
+    if scene.mode == "fast":
+        assert differ(cached(EasyCacheNode, model), cached(EasyCacheNode, scene.model))
+    else:
+        with pytest.raises(ConditioningError, match=r"EasyCache .* set mode to 'fast'"):
+            cached(EasyCacheNode, model)
 
 
 def test_another_replacement_of_attention_is_refused(scene: Scene) -> None:
