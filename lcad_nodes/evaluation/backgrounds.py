@@ -104,6 +104,13 @@ def plain(size: Size, lab: NDArray[np.float64], rng: np.random.Generator) -> Ima
     return _enlarge(to_rgb(colors).reshape(3, 3, 3), size)
 
 
+def studio(size: Size, painter: Painter, rng: np.random.Generator) -> Image.Image:
+    """A light backdrop without seams or much color, as things are photographed before."""
+    return plain(
+        size, painter.limit(np.array([[rng.uniform(65, 97), *rng.normal(0, 4, 2)]]))[0], rng
+    )
+
+
 def _random_color(painter: Painter, rng: np.random.Generator) -> NDArray[np.float64]:
     """A Lab color as surfaces have it: muted, mostly warm, at times saturated."""
     chroma = rng.uniform(30, 75) if rng.random() < 0.05 else rng.gamma(1.6, 6.0)

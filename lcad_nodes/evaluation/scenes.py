@@ -18,11 +18,12 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch import Tensor
 
 from .aging import Ager
-from .backgrounds import Size, crop, plain, read_photos, surface
+from .backgrounds import Size, crop, plain, read_photos, studio, surface
 from .captions import GRAMMAR, Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
 from .recolor import PAINTS, Painter, draw_terms
 from .segments import Box, SegmentedPhoto, read_segmented
+from .shadows import darken, floor_shadow, soft_shadow
 
 Kinds = Literal["any", "same", "different"]
 Description = Literal["any", "full", "none"]
@@ -35,6 +36,10 @@ UNORDERED = 0.5
 """Share of the descriptions that name things in any order, not from left to right."""
 SEEN, MOSTLY = 0.15, 0.6
 """Shares of a thing's area inside a crop: to count when places are named; to be painted."""
+STUDIO = 0.12
+"""Share of the grounds drawn freely that are light backdrops, nearly without color."""
+FLOOR = 0.5
+"""Share of the things drawn freely, and not a photograph's own, that throw a shadow on a floor."""
 CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
 
 SPOKEN = GRAMMAR.union(*map(str.split, PAINTS))
@@ -229,7 +234,7 @@ class SceneBuilder:
         else:
             count = self._count(rng) if objects is None else objects
             made = self._arrange(size, count, kinds, rng, basic=not free, painted=painted)
-        image, masks = _compose(made, rng)
+        image, masks = _compose(made, rng, floor=FLOOR if free else 0)
         placed, same, ground_color = made.placed, made.same, made.ground_color
         telling = 0.7 if free and same else 1.0 if same else 0.5
         by_chance = rng.random() < telling
@@ -321,6 +326,8 @@ class SceneBuilder:
         self, size: Size, rng: np.random.Generator, *, natural: bool, basic: bool
     ) -> tuple[Image.Image, str | None]:
         """The background, and its color's name where it has one."""
+        if not basic and not natural and rng.random() < STUDIO:
+            return studio(size, self._painter, rng), None
         if self._photos and (natural or rng.random() < 0.5):
             photo = crop(self._photos[rng.integers(len(self._photos))], size, rng)
             if not natural and rng.random() < 0.35:
@@ -408,15 +415,25 @@ def _colors(
     return [term if same or painted or rng.random() < 0.85 else None for term in terms]
 
 
-def _compose(made: _Arrangement, rng: np.random.Generator) -> tuple[Image.Image, list[Tensor]]:
-    """The finished picture and each object's mask, where later objects do not hide it."""
+def _compose(
+    made: _Arrangement, rng: np.random.Generator, floor: float
+) -> tuple[Image.Image, list[Tensor]]:
+    """The finished picture and each object's mask, where later objects do not hide it.
+
+    Args:
+        made: what it is made of.
+        rng: draws shadows.
+        floor: share of cut-outs that throw a shadow on a floor, not softly on a wall or at all.
+    """
     image = made.ground
     layers: list[NDArray[np.bool_]] = []
     for thing in made.placed:
         layer = Image.new("L", image.size)
         layer.paste(thing.image.getchannel("A"), thing.corner)
-        if not made.real and rng.random() < 0.35:
-            image = _cast_shadow(image, layer, rng)
+        if floor and not made.real and rng.random() < floor:
+            image = darken(image, floor_shadow(layer, rng))
+        elif not made.real and rng.random() < 0.35:
+            image = darken(image, soft_shadow(layer, rng))
         image.paste(thing.image, thing.corner, thing.image)
         layers.append(np.asarray(layer) > 127)
     masks = []
@@ -424,19 +441,6 @@ def _compose(made: _Arrangement, rng: np.random.Generator) -> tuple[Image.Image,
         hidden = np.any(layers[index + 1 :], axis=0) if layers[index + 1 :] else False
         masks.append(torch.from_numpy(layer & ~np.asarray(hidden)).float())
     return image, masks
-
-
-def _cast_shadow(image: Image.Image, alpha: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """The image darkened softly around an outline, a little to one side and below."""
-    small = alpha.resize((alpha.width // 4, alpha.height // 4), Image.Resampling.BOX)
-    strength = rng.uniform(0.25, 0.6)
-    soft = small.filter(ImageFilter.BoxBlur(rng.uniform(1, 3))).point(lambda a: int(a * strength))
-    shift = (int(rng.uniform(-0.03, 0.03) * image.width), int(rng.uniform(0, 0.04) * image.width))
-    shadow = Image.new("L", image.size)
-    shadow.paste(soft.resize(image.size, Image.Resampling.BILINEAR), shift)
-    image = image.copy()
-    image.paste((0, 0, 0), (0, 0), shadow)
-    return image
 
 
 def _mentions(

@@ -35,10 +35,10 @@ def test_a_seed_gives_one_scene(builder: SceneBuilder, stamps: Path, photos: Pat
 
 
 def test_every_kind_of_scene_comes_up(builder: SceneBuilder) -> None:
-    scenes = [builder.build(seed) for seed in range(150)]
+    scenes = [builder.build(seed) for seed in range(300)]
     assert {len(scene.objects) for scene in scenes} == {0, 1, 2, 3}
     assert {o.color for scene in scenes for o in scene.objects} >= {*TERMS, None, "light gray"}
-    assert 0.05 < sum(not scene.text for scene in scenes) / 150 < 0.4
+    assert 0.05 < sum(not scene.text for scene in scenes) / 300 < 0.4
     partial = [s for s in scenes if s.text and any(o.phrase is None for o in s.objects)]
     assert partial
     kinds = [{o.name for o in scene.objects} for scene in scenes if len(scene.objects) > 1]
@@ -177,6 +177,19 @@ def test_objects_hardly_hide_each_other(builder: SceneBuilder) -> None:
         masks = [o.mask for o in builder.build(seed, objects=3).objects]
         assert torch.stack(masks).sum(dim=0).max() <= 1
         assert min(mask.sum() for mask in masks) > 0.01 * SIZE**2
+
+
+def test_backdrops_and_floors_are_for_learning_and_not_for_measuring(
+    builder: SceneBuilder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they say of one version can be compared with another."""
+    measured, free = builder.build(3, objects=2, description="full"), builder.build(3)
+    monkeypatch.setattr("lcad_nodes.evaluation.scenes.STUDIO", 1.0)
+    monkeypatch.setattr("lcad_nodes.evaluation.scenes.FLOOR", 1.0)
+    assert same(measured, builder.build(3, objects=2, description="full"))
+    assert not same(free, builder.build(3))
+    grounds = [builder.build(seed).image.amin(dim=0).median() for seed in range(40)]
+    assert torch.stack(grounds).median() > 0.4
 
 
 def test_what_a_scene_calls_red_is_judged_red(builder: SceneBuilder) -> None:
