@@ -132,7 +132,10 @@ class Environment:
         """The digest of each `Packages` installed, by name; empty if it has to be made."""
         if not (self.record.exists() and self.python.exists() and self._has_packages()):
             return {}
-        return json.loads(self.record.read_text(encoding="utf-8") or "{}")
+        try:
+            return json.loads(self.record.read_text(encoding="utf-8"))
+        except ValueError:  # empty, or what a power cut left
+            return {}
 
     def make(self) -> None:
         """Makes it anew, without packages. Raises QuickstartError if it is not this script's."""
@@ -413,8 +416,8 @@ def require_python(version: tuple[int, int], machine: str) -> None:
     """Raises QuickstartError if ComfyUI and PyTorch cannot be had for this Python and machine."""
     if machine == "Darwin x86_64":
         raise QuickstartError(
-            "PyTorch is no more built for Macs with an Intel processor. "
-            "Use one with Apple silicon, Linux or Windows."
+            "PyTorch is no more built for Macs with an Intel processor, which this Python is for. "
+            "On a Mac with Apple silicon, use a Python for arm64; else, Linux or Windows."
         )
     first, last = PYTHONS
     if not first <= version <= last:
@@ -430,7 +433,7 @@ def main(arguments: Sequence[str]) -> int:
         require_python(sys.version_info[:2], f"{platform.system()} {platform.machine()}")
         known, rest = parse(arguments)
         status = known.command(known.comfyui, rest)
-    except QuickstartError as error:
+    except (QuickstartError, OSError) as error:
         logger.error("\n%s", error)
         return 1
     except KeyboardInterrupt:
@@ -440,5 +443,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     sys.exit(main(sys.argv[1:]))

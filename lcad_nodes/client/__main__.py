@@ -51,7 +51,11 @@ def main(arguments: Sequence[str]) -> int:
 
 def _colorize(known: argparse.Namespace, comfyui: Path) -> int:
     settings = Settings(
-        seed=known.seed, steps=known.steps, cfg=known.cfg, resolution=known.resolution
+        seed=known.seed,
+        steps=known.steps,
+        cfg=known.cfg,
+        resolution=known.resolution,
+        tile_size=known.tile_size,
     )
     settings = with_checkpoint(settings, known.checkpoint)
     photo, text, out = known.photo, known.text, known.out
@@ -69,5 +73,6 @@ def _colorize(known: argparse.Namespace, comfyui: Path) -> int:
 
 
 if __name__ == "__main__":
+    sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     sys.exit(main(sys.argv[1:]))

@@ -105,13 +105,7 @@ def _problem(known: argparse.Namespace) -> str | None:
         if not path.exists():
             return f"there is no file {path}"
     if known.photo.is_dir():
-        if known.mask or known.phrase:
-            return "--phrase and --mask are for a single photo, and PHOTO is a folder"
-        if known.text.lower().endswith(".csv") and not Path(known.text).is_file():
-            return f"there is no table {known.text}"
-        if known.out and known.out.is_file():
-            return f"-o {known.out} is a file: for a folder of photos, name a folder"
-        return None
+        return _problem_of_folder(known)
     if problem := _problem_of_files(known.photo, known.text, known.out):
         return problem
     if known.mask and not known.phrase:
@@ -125,10 +119,23 @@ def _problem(known: argparse.Namespace) -> str | None:
     return f"the phrase {missing[0]!r} is not in the text {known.text!r}" if missing else None
 
 
+def _problem_of_folder(known: argparse.Namespace) -> str | None:
+    text, out = known.text, known.out
+    if known.mask or known.phrase:
+        return "--phrase and --mask are for a single photo, and PHOTO is a folder"
+    if text.lower().endswith(".csv") and not Path(text).is_file():
+        return f"there is no table {text}"
+    if text and Path(text).is_dir():
+        return f"{text} is a folder: name the one for results with -o"
+    if out and not out.is_dir() and (out.is_file() or out.suffix.lower() in WRITABLE):
+        return f"-o {out} is a file: for a folder of photos, name a folder"
+    return None
+
+
 def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
     if photo.suffix.lower() not in READABLE:
         return f"{photo} is none of {', '.join(sorted(READABLE))}: convert it to one of them"
-    if Path(text).suffix.lower() in READABLE and Path(text).is_file():
+    if Path(text).suffix.lower() in {*READABLE, ".csv"} and Path(text).is_file():
         return f"{text} is a file: put words in quotes, or give a folder for many photos"
     if out and out.resolve() == photo.resolve():
         return f"-o {out} would overwrite the photo: give it another name"

@@ -22,14 +22,17 @@ from .server import (
     ServerError,
     WorkflowError,
     free_port,
-    has_gpu,
     lay_out,
     run_server,
+    without_gpu,
 )
 from .workflow import SAMPLE, SAVE, Region, Settings, colorizing
 
 WEIGHTS = ROOT / "lcad_nodes" / "weights"
 """Where the shipped model is."""
+
+STOPS = 3
+"""Photos in a row that the server may stop at before it is given up."""
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +113,7 @@ def colorizer(
             _offer(checkpoint, base / "models/checkpoints")
         logger.info("Starting ComfyUI ...")
         start = time.monotonic()
-        cpu = cpu or not has_gpu()
+        cpu = without_gpu(cpu=cpu)
         with (
             (base / "server.log").open("wb") as log,
             run_server(comfyui, base, port=free_port(), cpu=cpu, log=log) as server,
@@ -149,7 +152,7 @@ def colorize_one(
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
     try:
-        job.found()
+        job.require_untouched()
     except ResultError as error:
         raise PhotoError(f"{error}: choose another name with -o.") from error
     photos.require_place(job.out.parent)
@@ -172,20 +175,18 @@ def colorize_many(
 
     Raises:
         PhotoError: if nothing can be written where results go.
-        ServerError: if the server does not start, or stops at two photos in a row.
+        ServerError: if the server does not start, or stops at `STOPS` photos in a row.
     """
     left: list[Job] = []
     finished = 0
     for job in jobs:
         try:
-            found = job.found()
+            if job.is_finished(settings):
+                finished += 1
+            else:
+                left.append(job)
         except ResultError as error:
             logger.warning("%s: it stays as it is", error)
-            continue
-        if found and found == job.made_from(settings):  # reads the photo
-            finished += 1
-        else:
-            left.append(job)
     for folder in {job.out.parent for job in left}:
         photos.require_place(folder)
     logger.info("%d photos, %d of them finished before", len(jobs), finished)
@@ -212,13 +213,13 @@ class _Run:
         self.number = 0
         self.failed: list[str] = []
         self._start = 0.0
-        self._stopped_before = False
+        self._stopped_at: list[str] = []
 
     def go_on(self, colorize: Colorizer) -> None:
         """Do what is left, to the end or until the server stops.
 
         Raises:
-            ServerError: if it stopped at the photo before, too.
+            ServerError: if it stopped at the photos before, too.
         """
         if self.number == 0:
             self._start = time.monotonic()  # the first server's start is no measure of the rest
@@ -227,15 +228,19 @@ class _Run:
             try:
                 problem = _try(job, colorize, label)
             except ServerError as error:
-                if self._stopped_before:
-                    raise
-                self._stopped_before = True
+                self._stopped_at.append(job.photo.name)
+                if len(self._stopped_at) == STOPS:
+                    names = ", ".join(self._stopped_at)
+                    raise ServerError(
+                        f"{error}\nIt stopped at {STOPS} photos in a row: {names}. If others are "
+                        "to be done before them, move these to another folder."
+                    ) from error
                 logger.warning("%s", error)
                 self._end(
                     job, label, "ComfyUI stopped at it; it may need more memory than there is"
                 )
                 return
-            self._stopped_before = False
+            self._stopped_at.clear()
             self._end(job, label, problem)
 
     def _end(self, job: Job, label: str, problem: str | None) -> None:

@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from .formats import READABLE, WRITABLE
-from .photos import made_from
+from .photos import is_touched, made_from
 from .workflow import Settings
 
 MARK = ".color"
@@ -39,6 +39,7 @@ class Job:
     def made_from(self, settings: Settings) -> str:
         """What the result is made from, as one line that is kept in it."""
         said = {"photo": self.digest, "words": self.text, **asdict(settings)}
+        del said["tile_size"]  # with it or without, the picture is the same
         return json.dumps(said, sort_keys=True)
 
     @cached_property
@@ -52,14 +53,34 @@ class Job:
         Raises:
             ResultError: something else is there that must stay.
         """
-        if not os.path.exists(self.out):  # noqa: PTH110 - of Path it raises for a long name
+        # Of Path, `exists` raises for a long name; an empty file is what a power cut leaves.
+        if not os.path.exists(self.out) or not self.out.stat().st_size:  # noqa: PTH110
             return ""
         found = made_from(self.out)
         if found is None:
             raise ResultError(f"{self.out} is there and was not made by this")
-        if _photo(found) not in {None, self.digest}:
+        if self.digest and _photo(found) not in {None, self.digest}:
             raise ResultError(f"{self.out} is there and was made from another photo")
         return found
+
+    def is_finished(self, settings: Settings) -> bool:
+        """Whether the result is there, made with these words and settings.
+
+        Raises:
+            ResultError: another one is there that must stay.
+        """
+        found = self.found()
+        if found and found == self.made_from(settings):
+            return True
+        self.require_untouched()
+        return False
+
+    def require_untouched(self) -> None:
+        """Raises ResultError if what is in the result's place was changed since it was made."""
+        if self.found() and is_touched(self.out):
+            raise ResultError(
+                f"{self.out} has been changed since it was made (move it away to have it anew)"
+            )
 
 
 def digest(file: Path) -> str:
@@ -90,18 +111,22 @@ def default_out(photo: Path) -> Path:
 
 def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
     """Every photo of a folder, in the order of their names, with the same words."""
-    photos = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in READABLE
-        and not path.stem.endswith(MARK)
-        and not path.name.startswith(".")
-    )
+    shown = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    inner = [path for path in shown if path.is_dir()]
+    photos = [path for path in shown if path not in inner and path.suffix.lower() in READABLE]
+    others = {path.suffix.lower() or path.name for path in {*shown} - {*inner} - {*photos}}
+    photos = [path for path in photos if not path.stem.endswith(MARK)]
+    if inner:
+        logger.info("%s: photos in its %d folder(s) are left out", folder, len(inner))
+    if others:
+        logger.info("%s: its files of other kinds are left out: %s", folder, _listed(others))
     if not photos:
         raise TableError(f"There is no photo in {folder}.")
-    if inner := sum(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir()):
-        logger.info("%s: photos in its %d folder(s) are left out", folder, inner)
     return _checked([Job(path, text, (out or folder) / default_out(path).name) for path in photos])
+
+
+def _listed(kinds: set[str]) -> str:
+    return ", ".join(sorted(kinds)[:8]) + ", ..." * (len(kinds) > 8)
 
 
 def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:

@@ -6,7 +6,8 @@ import math
 import os
 import re
 import struct
-import tempfile
+import time
+import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,8 +166,8 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
         picture: RGB, of the photo's size.
         photo: where metadata and transparency come from.
         out: the file; one that is there is replaced.
-        made_from: goes into the EXIF tag ImageHistory, after `MAKER`. Where the photo's own
-            metadata cannot be written, only this is.
+        made_from: goes into the EXIF tag ImageHistory, after `MAKER` and the file's time in
+            seconds. Where the photo's own metadata cannot be written, only this is.
 
     Raises:
         PhotoError: if it cannot be written.
@@ -184,7 +185,8 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
         logger.warning("%s: its XMP data are too long for a JPEG file and are left out", out.name)
     elif photo.xmp:
         options |= _with_xmp(photo.xmp, exif, suffix)
-    part = out.with_name(f".{out.stem}.part{out.suffix}")
+    made_from = f"{(written := int(time.time()))} {made_from}"
+    part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -192,6 +194,8 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
         except SENSELESS as error:
             logger.warning("%s: its metadata make no sense and are left out: %s", out.name, error)
             picture.save(part, exif=_signed(Image.Exif(), made_from), **needed)
+        with suppress(OSError):  # as a network drive may forbid
+            os.utime(part, (written, written))
         os.replace(part, out)  # noqa: PTH105
     except BROKEN as error:
         raise PhotoError(f"{out} cannot be written: {error}") from error
@@ -202,12 +206,24 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
 
 def made_from(path: Path) -> str | None:
     """What `write` was told that a file was made from; None if it did not write it."""
+    said = _history(path)
+    return said and said.removeprefix(MAKER).partition(" ")[2]
+
+
+def is_touched(path: Path) -> bool:
+    """Whether a file that `write` wrote has been written by something else since."""
+    written = (_history(path) or "").removeprefix(MAKER).partition(" ")[0]
+    # Some file systems know every other second only.
+    return not written.isdecimal() or abs(path.stat().st_mtime - int(written)) > 2
+
+
+def _history(path: Path) -> str | None:
     try:
         with Image.open(path, formats=DECODERS) as image:
             said = image.getexif().get(ExifTags.Base.ImageHistory)
     except (*BROKEN, Image.DecompressionBombError):
         return None
-    return said[len(MAKER) :] if isinstance(said, str) and said.startswith(MAKER) else None
+    return said if isinstance(said, str) and said.startswith(MAKER) else None
 
 
 def require_place(folder: Path) -> None:
@@ -218,8 +234,10 @@ def require_place(folder: Path) -> None:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        # Windows' `tempfile` tries for hours where it is not allowed to write.
+        probe = folder / f".{uuid.uuid4().hex}"
+        probe.touch(exist_ok=False)
+        probe.unlink()
     except OSError as error:
         raise PhotoError(f"Nothing can be written to {folder}: {error}") from error
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from .demo import show
-from .server import PACK, ROOT, ServerError, has_gpu, is_taken, lay_out, run_server
+from .server import PACK, ROOT, ServerError, is_taken, lay_out, run_server, without_gpu
 
 STARTER = "words"
 
@@ -33,7 +33,7 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
         if picture.suffix != ".md" and not (base / "input" / picture.name).exists():
             shutil.copy(picture, base / "input")
     options = ["--extra-model-paths-config", _offer_models(comfyui / "models", base)]
-    cpu = cpu or not has_gpu()
+    cpu = without_gpu(cpu=cpu)
     logger.info("Starting ComfyUI; your workflows and results are kept in %s", base)
     with run_server(comfyui, base, port=port, cpu=cpu, options=options) as server:
         page = f"http://{server.address}/?template={STARTER}&source={PACK}"

@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ from .workflow import Workflow
 
 ROOT = Path(__file__).resolve().parents[2]
 PACK = "lcad-nodes"
+NODE = "LCAD_LoadCheckpoint"
+"""What ComfyUI knows when it has loaded the pack."""
 TETHER = Path(__file__).with_name("tethered.py")
 START_SECONDS = 600
 END_SECONDS = 15
@@ -46,14 +49,14 @@ class Server:
         self.address = f"127.0.0.1:{port}"
         self.base = base
 
-    def is_up(self) -> bool:
-        """Whether it answers."""
+    def get(self, path: str) -> Any:
+        """Ask for the JSON at a path; None if it does not answer."""
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with direct.open(f"http://{self.address}/system_stats", timeout=30):
-                return True
+            with direct.open(f"http://{self.address}{path}", timeout=30) as answer:
+                return json.load(answer)
         except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return False
+            return None
 
     def failure(self, what: str) -> ServerError:
         """What to raise when it does not answer: a sentence, and the end of its log if any."""
@@ -143,7 +146,24 @@ def is_taken(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
-def has_gpu() -> bool:
+def without_gpu(*, cpu: bool) -> bool:
+    """Whether the server is to run on the CPU; says so where that is not what one would expect.
+
+    Args:
+        cpu: whether it is asked to.
+    """
+    if cpu or _has_gpu():
+        return cpu
+    if shutil.which("nvidia-smi"):
+        logger.warning(
+            "There is an NVIDIA GPU, but PyTorch cannot use it: either it is the PyTorch for CPUs, "
+            "which is what Windows gets by default, or the GPU's driver is too old. The README "
+            "tells which PyTorch to install, below 'Two commands'."
+        )
+    return True
+
+
+def _has_gpu() -> bool:
     """Whether PyTorch sees a GPU; asked in a process of its own, since it takes its memory."""
     seen = "torch.cuda.is_available(), torch.backends.mps.is_available(), torch.xpu.is_available()"
     command = [sys.executable, "-c", f"import sys, torch; sys.exit(not any(({seen})))"]
@@ -195,7 +215,7 @@ def run_server(
         log: where it writes what it says; None: to the terminal.
 
     Raises:
-        ServerError: if it does not start.
+        ServerError: if it does not start, or without the pack.
     """
     database = f"sqlite:///{base / 'user' / 'comfyui.db'}"
     arguments: list[str | Path] = ["--base-directory", base, "--database-url", database]
@@ -216,6 +236,8 @@ def run_server(
     try:
         server = Server(process, port, base)
         _wait_for(server)
+        if not server.get(f"/object_info/{NODE}"):
+            raise server.failure("ComfyUI did not load the nodes of this project.")
         yield server
     finally:
         _end(process)
@@ -224,7 +246,7 @@ def run_server(
 def _wait_for(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
     while server.process.poll() is None:
-        if server.is_up():
+        if server.get("/system_stats"):
             return
         if time.monotonic() > deadline:
             raise server.failure(f"ComfyUI did not answer within {START_SECONDS} s.")

@@ -60,6 +60,7 @@ def test_two_photos_are_not_a_photo_and_its_words(
         ("a.jpg", "b.gif", "the result is one of .jpeg"),
         ("a.jpg", "results", "is a folder: for a single photo, name a file"),
         (".", "a.jpg", "is a file: for a folder of photos, name a folder"),
+        (".", "new.jpg", "is a file: for a folder of photos, name a folder"),
     ],
 )
 def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
@@ -69,6 +70,25 @@ def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
     (tmp_path / "results").mkdir()
     with pytest.raises(SystemExit):
         parse(["colorize", str(tmp_path / photo), "-o", str(tmp_path / out)])
+    assert reason in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("photo", "words", "reason"),
+    [
+        ("a.jpg", "table.csv", "is a file: put words in quotes"),
+        (".", "results", "is a folder: name the one for results with -o"),
+        (".", "none.csv", "there is no table"),
+    ],
+)
+def test_a_file_or_a_folder_is_not_taken_for_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], photo: str, words: str, reason: str
+) -> None:
+    for name in ("a.jpg", "table.csv"):
+        (tmp_path / name).touch()
+    (tmp_path / "results").mkdir()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / photo), str(tmp_path / words)])
     assert reason in " ".join(capsys.readouterr().err.split())
 
 

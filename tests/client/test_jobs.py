@@ -1,5 +1,6 @@
 """Tables of descriptions, and what of them is left to do."""
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,14 +105,55 @@ def test_folders_within_a_folder_are_said_to_be_left_out(
     assert "photos in its 1 folder(s) are left out" in caplog.text
 
 
+def test_files_that_are_no_photos_are_said_to_be_left_out(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for name in ("d.heic", "e.HEIC", "table.csv", ".hidden"):
+        (folder / name).touch()
+    in_folder(folder, "", None)
+    assert "its files of other kinds are left out: .csv, .heic" in caplog.text
+
+
 def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> None:
     job, settings = Job(folder / "b.png", "a grün car", folder / "b.color.png"), Settings()
-    assert job.found() == ""
+    assert not job.is_finished(settings)
     photo = read(job.photo)
     write(photo.picture, photo, job.out, job.made_from(settings))
-    assert job.found() == job.made_from(settings)
-    assert job.found() != replace(job, text="a red car").made_from(settings)
-    assert job.found() != job.made_from(replace(settings, seed=1))
+    assert job.is_finished(settings)
+    assert job.is_finished(replace(settings, tile_size=128))  # which changes no picture
+    assert not replace(job, text="a red car").is_finished(settings)
+    assert not job.is_finished(replace(settings, seed=1))
+
+
+def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path) -> None:
+    job, settings = Job(folder / "b.png", "a red car", folder / "b.color.png"), Settings()
+    photo = read(job.photo)
+    write(photo.picture, photo, job.out, job.made_from(settings))
+    job.require_untouched()
+    with Image.open(job.out) as image:
+        image.save(job.out, exif=image.getexif())  # a moment later, as a person does
+    later = job.out.stat().st_mtime + 60
+    os.utime(job.out, (later, later))
+    assert job.is_finished(settings)
+    with pytest.raises(ResultError, match=r"b\.color\.png has been changed since it was made"):
+        job.is_finished(replace(settings, seed=1))
+    with pytest.raises(ResultError, match=r"has been changed"):
+        job.require_untouched()
+
+
+def test_a_result_without_a_byte_is_made_again(folder: Path) -> None:
+    (folder / "b.color.png").touch()
+    job = Job(folder / "b.png", "", folder / "b.color.png")
+    assert not job.is_finished(Settings())
+
+
+def test_a_photo_that_cannot_be_read_is_not_said_to_be_another_one(folder: Path) -> None:
+    job = Job(folder / "b.png", "a red car", folder / "b.color.png")
+    photo = read(job.photo)
+    write(photo.picture, photo, job.out, job.made_from(Settings()))
+    job.photo.unlink()
+    assert not replace(job).is_finished(Settings())
 
 
 def test_a_name_that_cannot_be_is_not_finished(folder: Path) -> None:

@@ -67,7 +67,10 @@ def test_the_time_left_is_that_of_photos_and_not_of_the_start(
     assert "0 colorized, 5 failed" in caplog.text
 
 
-@pytest.mark.parametrize(("error", "names"), [(KeyboardInterrupt, "c"), (ServerError, "bc")])
+@pytest.mark.parametrize(
+    ("error", "names", "sum_up"),
+    [(KeyboardInterrupt, "c", "2 failed, 3 left"), (ServerError, "bcd", "3 failed, 2 left")],
+)
 def test_what_failed_is_told_even_where_the_run_is_stopped(
     jobs: list[Job],
     tmp_path: Path,
@@ -75,11 +78,12 @@ def test_what_failed_is_told_even_where_the_run_is_stopped(
     monkeypatch: pytest.MonkeyPatch,
     error: type[BaseException],
     names: str,
+    sum_up: str,
 ) -> None:
     stopping(monkeypatch, error, names)
     with pytest.raises(error):
         run(jobs, tmp_path)
-    assert "0 colorized, 2 failed, 3 left" in caplog.text
+    assert f"0 colorized, {sum_up}" in caplog.text
     assert f"  {tmp_path / 'a.png'}: a.png is not a picture" in caplog.text
 
 

@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import comfyui_server
 import pytest
@@ -20,6 +21,7 @@ from lcad_nodes.client.server import (
     is_taken,
     lay_out,
     run_server,
+    without_gpu,
 )
 
 
@@ -45,7 +47,7 @@ def test_the_own_server_is_not_asked_through_a_proxy(
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
     monkeypatch.delenv("no_proxy", raising=False)
-    assert answering.is_up()
+    assert answering.get("/system_stats") is not None
 
 
 @pytest.mark.parametrize("target", ["nowhere", "another copy", ROOT])
@@ -89,6 +91,43 @@ def test_a_server_without_a_log_is_not_quoted(broken: Path) -> None:
         run_server(broken, broken, port=free_port(), cpu=True),
     ):
         pytest.fail("it never started")
+
+
+def test_a_server_without_the_pack_is_not_asked_for_anything(tmp_path: Path) -> None:
+    """As where ComfyUI is too old for it: the log says so, and nothing else does."""
+    (tmp_path / "main.py").write_text(
+        "import http.server, sys\n"
+        "print('L-CAD needs a newer ComfyUI', flush=True)\n"
+        "class Empty(http.server.BaseHTTPRequestHandler):\n"
+        "    def do_GET(self):\n"
+        "        self.send_response(200)\n"
+        "        self.end_headers()\n"
+        "        self.wfile.write(b'{}' if 'object_info' in self.path else b'{\"a\": 1}')\n"
+        "port = int(sys.argv[sys.argv.index('--port') + 1])\n"
+        "http.server.HTTPServer(('127.0.0.1', port), Empty).serve_forever()\n"
+    )
+    with (
+        pytest.raises(ServerError, match=r"(?s)did not load the nodes.*L-CAD needs a newer"),
+        (tmp_path / "server.log").open("wb") as log,
+        run_server(tmp_path, tmp_path, port=free_port(), cpu=True, log=log),
+    ):
+        pytest.fail("it went on")
+
+
+@pytest.mark.parametrize("seen", [False, True])
+def test_a_gpu_that_goes_unused_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any, seen: bool
+) -> None:
+    monkeypatch.setattr(server, "_has_gpu", lambda: seen)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert without_gpu(cpu=False) is not seen
+    assert not caplog.messages
+    driver = tmp_path / ("nvidia-smi.exe" if sys.platform == "win32" else "nvidia-smi")
+    driver.touch(0o755)
+    assert without_gpu(cpu=True)
+    assert not caplog.messages
+    assert without_gpu(cpu=False) is not seen
+    assert len(caplog.messages) == (not seen)
 
 
 def test_a_server_that_never_answers_is_not_said_to_have_stopped(
