@@ -11,8 +11,11 @@ from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
+from ..model.geometry import LATENT_PIXEL, Geometry
+from .errors import ConditioningError
 from .hints import GEOMETRY_KEY, hints_placed
 from .luminance import Luminance
+from .merges import check_merges
 from .origin import Origin
 
 Conditioning = Sequence[Any]
@@ -22,10 +25,6 @@ INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
 DIGESTS_KEY = "lcad_digests"
 """Where a conditioning and a latent carry the digests of the photos that they are for."""
-
-
-class ConditioningError(ValueError):
-    """The conditioning does not fit the model or the latent; the message says what is wrong."""
 
 
 def add_luminance(conditioning: Conditioning, luminance: Luminance) -> Conditioning:
@@ -150,7 +149,7 @@ def check_inputs(
 
 
 def sample_one_photo(model: ModelPatcher) -> None:
-    """Have a model refuse prompts of different photos, and ControlNet's hints lie on the photo.
+    """Have ControlNet's hints lie on the photo, and prompts and merges that do not fit refused.
 
     That holds whatever samples it, and for its clones.
     """
@@ -167,8 +166,31 @@ def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> T
             "the prompts carry the luminance of different photos, or of different working sizes: "
             "put positive and negative through one 'Add Photo to Prompts (L-CAD)'"
         )
+    for cond in conds:
+        _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
+    check_merges(guider.model_patcher)
     with hints_placed(conds):
         return executor(*args, **kwargs)
+
+
+def _check_area(area: Sequence[Any] | None, geometry: Geometry | None) -> None:
+    """Refuse an area beyond the latent, which the host cuts off: it was meant for another size.
+
+    Args:
+        area: the host's: height, width, top and left in latent pixels, or shares of the picture.
+        geometry: how the photo lies in the latent.
+    """
+    if area is None or geometry is None or not isinstance(area[0], int):
+        return
+    height, width, top, left = area
+    rows, columns = geometry.latent
+    if top + height > rows or left + width > columns:
+        x, y, w, h = (LATENT_PIXEL * n for n in (left, top, width, height))
+        raise ConditioningError(
+            f"a prompt is for an area of {w} x {h} px (width x height) at {x}, {y}, but colors are "
+            f"made at {LATENT_PIXEL * columns} x {LATENT_PIXEL * rows} px, whatever the photo's "
+            "size: use 'Conditioning (Set Area with Percentage)', or a mask"
+        )
 
 
 def _size(tensor: Tensor) -> str:

@@ -29,6 +29,8 @@ Observe = Callable[[Tensor, tuple[int, int], int], None]
 """Told the logits that a layer attends with (B x heads x positions x tokens) where a prompt has
 instances, the layer's grid and the length of the encoded prompt."""
 KEY = "lcad_guidance"
+NEGATIVE = frozenset({"negative", "empty_negative_prompt"})
+"""Prompts that are never guided, even where they were made from one that is (section 3.3)."""
 _ALREADY = (
     "replaces the model's cross-attention, as IP-Adapter does, and so does guidance by masks: "
     "use one of the two, as a model has one cross-attention"
@@ -179,32 +181,23 @@ class SamplePreparation:
         """Wrap the host's sampling."""
         guider: Any = executor.class_obj
         _check_attention(guider.model_options)
-        self._check_cache(guider.model_patcher)
-        conds = [cond for conds in guider.conds.values() for cond in conds]
-        guided = [self.guidance.instances.equals(cond.get(INSTANCES_KEY)) for cond in conds]
+        conds = [(name, cond) for name, conds in guider.conds.items() for cond in conds]
+        guided = [
+            name not in NEGATIVE and self.guidance.instances.equals(cond.get(INSTANCES_KEY))
+            for name, cond in conds
+        ]
         if not any(guided):
             raise ConditioningError(
                 "the model is guided by instances, but no conditioning comes from them: connect "
                 "the positive output of the same 'Describe Objects (L-CAD)' to the sampler"
             )
-        for cond, is_guided in zip(conds, guided, strict=True):
+        for (_, cond), is_guided in zip(conds, guided, strict=True):
             masks = _placed_masks(cond, guider.model_patcher) if is_guided else None
             if masks is not None:
                 self._name_what_is_lost(masks, guider.model_patcher)
-            tokens = cond["cross_attn"].shape[1]
+            tokens = cond["cross_attn"].shape[1] if "cross_attn" in cond else 0
             cond["model_conds"] = {**cond["model_conds"], KEY: InstanceMasks(masks, tokens)}
         return executor(*args, **kwargs)
-
-    def _check_cache(self, model: ModelPatcher) -> None:
-        """Refuse what would take the second of two passes for a repetition of the first."""
-        if self.guidance.mode == "reference" and model.get_wrappers(
-            WrappersMP.DIFFUSION_MODEL, "easycache"
-        ):
-            raise ConditioningError(
-                "EasyCache leaves calls of the model out that differ little from the one before, "
-                "and with them the second pass of guidance in mode 'reference': set mode to "
-                "'fast', or use LazyCache instead"
-            )
 
     def _name_what_is_lost(self, masks: Tensor, model: ModelPatcher) -> None:
         """Warn of masks that no attention layer sees: their phrases are kept from everywhere."""
@@ -259,23 +252,34 @@ class GuidedCall:
         **kwargs: Any,
     ) -> Tensor:
         """Wrap the host's `apply_model`."""
-        chunks = kwargs.pop(KEY, None)
+        chunks: list[InstanceMasks] = kwargs.pop(KEY, None) or []
         options = transformer_options or {}
 
         def run(guided: Pass) -> Tensor:
             # The UNet takes ControlNet's outputs out of their lists as it uses them.
             controls = control and {name: list(outputs) for name, outputs in control.items()}
             own_options = {**options, KEY: guided}
-            return executor(x, t, c_concat, c_crossattn, controls, own_options, **kwargs)
+            # The UNet ignores what it does not know; a trace that the host compiled of a model
+            # without guidance does not fit such a call, and is made anew.
+            known = {**kwargs, KEY: True}
+            return executor(x, t, c_concat, c_crossattn, controls, own_options, **known)
 
-        if chunks is None or not self._active(executor.class_obj, float(t[0])):
-            return run(Pass(chunks or [], "off"))
+        guided = any(chunk.masks is not None for chunk in chunks)
+        if not guided or not self._active(executor.class_obj, float(t[0])):
+            return run(Pass(chunks, "off"))
         if self.guidance.mode == "fast":
             return run(Pass(chunks, "fast"))
         first = Pass(chunks, "first")
         run(first)
         management.throw_exception_if_processing_interrupted()
-        return run(Pass(chunks, "second", first.kept))
+        result = run(Pass(chunks, "second", first.kept))
+        if first.kept:
+            raise ConditioningError(
+                "another node left the second pass of guidance out, as EasyCache does with calls "
+                "of the model that differ little from the one before: set mode to 'fast', or take "
+                "that node away"
+            )
+        return result
 
     def _active(self, model: Any, sigma: float) -> bool:
         to_sigma = model.model_sampling.percent_to_sigma
@@ -302,6 +306,15 @@ class GuidedAttention:
         if not current.chunks or (current.phase == "off" and self.observe is None):
             return _host_attention(q, k, v, options)
         count = len(current.chunks)
+        batch, _, *latent = options["original_shape"]
+        shapes = [tuple(c.masks.shape[1:]) for c in current.chunks if c.masks is not None]
+        if len(q) != batch or batch % count or any(shape != tuple(latent) for shape in shapes):
+            raise ConditioningError(
+                f"the masks are for latents of {shapes[0] if shapes else ()}, but the model is "
+                f"called with {len(q)} of {tuple(latent)}: another node cuts or repeats the "
+                "picture, as tiled diffusion and context windows do, and guidance by masks does "
+                "not go with it"
+            )
         parts = zip(q.chunk(count), k.chunk(count), v.chunk(count), strict=True)
         return cat([self._chunk(current, i, *part, options) for i, part in enumerate(parts)])
 

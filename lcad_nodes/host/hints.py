@@ -3,14 +3,19 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from math import log
 from typing import Any
 
 from torch import Tensor
 
-from ..model.geometry import Geometry, Scaling, in_proportion
+from ..model.geometry import Geometry, Scaling, Size
 
 GEOMETRY_KEY = "lcad_geometry"
 """Where a conditioning carries how the photo lies in the latent."""
+
+
+NEARLY = 0.1
+"""Largest difference of two proportions, as a logarithm, that counts as a matter of rounding."""
 
 
 @contextmanager
@@ -18,7 +23,8 @@ def hints_placed(conds: Iterable[Mapping[str, Any]]) -> Iterator[None]:
     """Have the ControlNets of prompts see their hints where the photo is.
 
     By itself the host cuts a hint's sides off where the latent, into which the photo is squeezed,
-    has other proportions. Hints that have not the photo's are left to it.
+    has other proportions. Preprocessors round sides, so a hint is the photo's if its proportions
+    are `NEARLY` the photo's, and nearer to them than to the latent's. Others are left to the host.
 
     Args:
         conds: the prompts' values; of those without a photo, hints are left alone.
@@ -62,6 +68,11 @@ def _placed(hint: Any, geometry: Geometry, mode: Scaling) -> Any:
     if not isinstance(hint, Tensor) or hint.ndim != 4:
         return hint
     size = hint.shape[2], hint.shape[3]
-    if not in_proportion(size, geometry.original):
+    off_photo, off_latent = (_off(size, other) for other in (geometry.original, geometry.padded))
+    if off_photo > min(off_latent, NEARLY):
         return hint
     return replace(geometry, original=size).place(hint, mode)
+
+
+def _off(size: Size, other: Size) -> float:
+    return abs(log(size[0] * other[1] / (size[1] * other[0])))

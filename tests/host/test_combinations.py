@@ -28,6 +28,7 @@ from comfy_extras.nodes_easycache import EasyCacheNode, LazyCacheNode
 from comfy_extras.nodes_freelunch import FreeU, FreeU_V2
 from comfy_extras.nodes_model_advanced import RescaleCFG
 from comfy_extras.nodes_model_downscale import PatchModelAddDownscale
+from comfy_extras.nodes_model_merging import ModelMergeSimple
 from comfy_extras.nodes_pag import PerturbedAttentionGuidance
 from comfy_extras.nodes_perpneg import PerpNegGuider
 from comfy_extras.nodes_sag import SelfAttentionGuidance
@@ -40,6 +41,7 @@ from sample_workflows import every_node, side_by_side
 from torch import Tensor
 
 from lcad_nodes.host.conditioning import (
+    INSTANCES_KEY,
     Conditioning,
     ConditioningError,
     add_luminance,
@@ -304,7 +306,7 @@ def test_hints_come_back_as_they_were(control: Any) -> None:
 
     with pytest.raises(InterruptedError):
         interrupted()
-    assert sizes == [(64, 64), (64, 64), (60, 60)]  # the last is of another shape than the photo
+    assert sizes == [(64, 64), (64, 64), (60, 60)]  # the last is of the latent's shape
     for one in (inner, clone):
         assert one.cond_hint_original is first
         assert torch.equal(one.extra_concat_orig[0], beside[:, :1])
@@ -322,7 +324,7 @@ def test_caches_of_steps_keep_guidance_or_are_refused(scene: Scene) -> None:
     if scene.mode == "fast":
         assert differ(cached(EasyCacheNode, model), cached(EasyCacheNode, scene.model))
     else:
-        with pytest.raises(ConditioningError, match=r"EasyCache .* set mode to 'fast'"):
+        with pytest.raises(ConditioningError, match=r"as EasyCache does .* set mode to 'fast'"):
             cached(EasyCacheNode, model)
 
 
@@ -437,6 +439,80 @@ def test_a_guided_prompt_for_the_left_half_leaves_the_right_alone(scene: Scene, 
     assert same(found[1], unguided[1])
 
 
+def test_an_area_in_pixels_of_the_photo_is_refused_where_colors_are_made_smaller(
+    scene: Scene,
+) -> None:
+    """The host would cut it off: half of the photo would be all of the latent."""
+    luminance = encode_luminance(scene.loaded.encoder, torch.rand(1, 3, 256, 512), SIZE)
+    wide = replace(scene, luminance=luminance)
+    wide.negative = wide.encode("")
+    (half,) = nodes.ConditioningSetArea().append(wide.encode("a red cup"), 256, 256, 0, 0, 1.0)
+    with pytest.raises(ConditioningError, match=r"256 x 256 px .* at 0, 0, .* made at 128 x 64 px"):
+        wide.sample(wide.model, half)
+    (half,) = nodes.ConditioningSetArea().append(half, SIZE, SIZE, SIZE, 0, 1.0)
+    assert wide.sample(wide.model, half).isfinite().all()
+
+
+def test_a_negative_prompt_made_from_the_guided_one_is_not_guided(scene: Scene) -> None:
+    (averaged,) = nodes.ConditioningAverage().addWeighted(scene.positive, scene.negative, 0.5)
+    bare = [[prompt, {**values}] for prompt, values in averaged]
+    for _, values in bare:
+        values.pop(INSTANCES_KEY)
+    found, expected = (
+        replace(scene, negative=negative).sample(scene.guided()) for negative in (averaged, bare)
+    )
+    assert same(found, expected)
+
+
+def test_calls_without_a_guided_prompt_are_made_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short of memory, the host calls the model for each prompt by itself."""
+    model, calls = scene.guided(), []
+    unet: Any = model.get_model_object("diffusion_model")
+    forward = unet.forward
+
+    def counted(x: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        calls.append(len(x))
+        return forward(x, *args, **kwargs)
+
+    monkeypatch.setattr(unet, "forward", counted)
+    monkeypatch.setattr(type(model.model), "memory_required", lambda *_, **__: 1e15)
+    scene.sample(model, steps=1)
+    assert calls == [1] * (2 if scene.mode == "fast" else 3)
+
+
+def test_a_picture_in_pieces_is_refused(scene: Scene) -> None:
+    """Masks would be squeezed onto every piece."""
+
+    def in_halves(apply: Any, values: Any) -> Tensor:
+        halves = (values["input"].chunk(2, -1), values["c"]["c_concat"].chunk(2, -1))
+        return torch.cat(
+            [
+                apply(x, values["timestep"], **{**values["c"], "c_concat": luminance})
+                for x, luminance in zip(*halves, strict=True)
+            ],
+            dim=-1,
+        )
+
+    plain, guided = scene.model.clone(), scene.guided()
+    for model in (plain, guided):
+        model.set_model_unet_function_wrapper(in_halves)
+    assert scene.sample(plain, steps=1).isfinite().all()
+    with pytest.raises(ConditioningError, match="another node cuts or repeats the picture"):
+        scene.sample(guided, steps=1)
+
+
+def test_a_merge_with_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
+    merged = scene.model.clone()
+    plain = [(torch.zeros(64, 4, 3, 3), lambda weight, **_: weight)]
+    merged.add_patches({"diffusion_model.input_blocks.0.0.weight": plain}, 0.5, 0.5)
+    with pytest.raises(ConditioningError, match="merge Stable Diffusion models first"):
+        scene.sample(merged, steps=1)
+    (alike,) = ModelMergeSimple().merge(scene.model, scene.model.clone(), 0.5)
+    assert same(scene.sample(alike, steps=1), scene.sample(scene.model, steps=1))
+
+
 def test_a_guided_prompt_for_part_of_the_steps(scene: Scene) -> None:
     """Guided in the first of three steps, by another prompt in the others, and the other way."""
     other = scene.encode("a yellow lamp")
@@ -525,9 +601,8 @@ def test_torch_compile(scene: Scene) -> None:
         return attention_pytorch(*args, **kwargs)
 
     torch.compiler.reset()
-    guidances: list[dict[str, Any]] = [{"end": 0.25}, {"strength": 9.0}]
-    for changes in guidances:
-        model = scene.guided(**changes)
+    models = [scene.model.clone(), scene.guided(end=0.25), scene.guided(strength=9.0)]
+    for model in models:
         model.model_options["transformer_options"]["optimized_attention_override"] = as_on_a_gpu
         (compiled,) = TorchCompileModel.execute(model, "eager").args
         assert same(scene.sample(compiled, steps=3), scene.sample(model, steps=3))
@@ -610,3 +685,17 @@ raise SystemExit(pytest.main(["-q", "{golden.as_posix()}", "-k", "aware or publi
     environment = {**os.environ, "PYTHONPATH": str(comfyui)}
     root = golden.parent.parent.parent
     subprocess.run([sys.executable, "-c", code], env=environment, cwd=root, check=True)
+
+
+@pytest.mark.parametrize(
+    ("hint", "is_placed"),
+    [((512, 704), True), ((750, 1000), True), ((512, 512), False), ((512, 900), False)],
+)
+def test_a_hint_of_nearly_the_photos_proportions_lies_on_it(
+    control: Any, hint: tuple[int, int], is_placed: bool
+) -> None:
+    """Preprocessors round to multiples of 64: 1000 x 750 px becomes 704 x 512."""
+    geometry = Geometry.fit((750, 1000), 64, squeeze=2.0)
+    own = control.copy().set_cond_hint(torch.rand(1, 3, *hint))
+    with hints_placed([{"control": own, GEOMETRY_KEY: geometry}]):
+        assert (tuple(own.cond_hint_original.shape[2:]) == geometry.padded) is is_placed
