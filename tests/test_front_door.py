@@ -46,7 +46,30 @@ def test_another_seed_does_not_load_the_model_again(server: Server) -> None:
     ]
     executed = [e["data"]["node"] for e in events if e["type"] == "executing" and e["data"]["node"]]
     assert "photo" in cached
-    assert len(executed) == 4, executed  # the node, its sampler and its decoder, and the file
+    # The node, of its graph what reads, samples and decodes, and the file.
+    assert len(executed) == 5, executed
+
+
+def test_each_photo_of_a_list_is_colorized_with_its_own_words(
+    server: Server, photo: Tensor
+) -> None:
+    workflow = one_node(image=["photos", 0], text=["texts", 0])
+    workflow["flipped"] = {
+        "class_type": "ImageFlip",
+        "inputs": {"image": ["photo", 0], "flip_method": "x-axis: vertically"},
+    }
+    photos = {"inputs.input0": ["photo", 0], "inputs.input1": ["flipped", 0]}
+    workflow["photos"] = {"class_type": "CreateList", "inputs": photos}
+    texts = {f"inputs.input{i}": [f"text{i}", 0] for i in range(2)}
+    workflow["texts"] = {"class_type": "CreateList", "inputs": texts}
+    for number, text in enumerate(("a red disc", "a blue disc")):
+        workflow[f"text{number}"] = {"class_type": "PrimitiveString", "inputs": {"value": text}}
+    events = server.run(workflow)
+    (done,) = [e for e in events if e["type"] == "executed" and e["data"]["node"] == "save"]
+    first, second = map(server.fetch, done["data"]["output"]["images"])
+    assert (lightness(first) - lightness(photo)).abs().mean() < 0.5
+    assert (lightness(second) - lightness(photo.flip(2))).abs().mean() < 0.5
+    assert (first - second.flip(2)).abs().mean() > 0.01
 
 
 def test_cancelling_stops_within_a_step(server: Server) -> None:

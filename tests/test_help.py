@@ -1,12 +1,11 @@
 """The help pages that ComfyUI's page shows beside a node."""
 
 import re
-import urllib.request
 from pathlib import Path
 
 import pytest
 from comfy_api.latest import io
-from comfyui_server import PACK, Server
+from comfyui_server import DIRECT, PACK, STEP_SECONDS, Server
 
 from lcad_nodes.nodes import NODES
 
@@ -61,6 +60,6 @@ def test_a_page_calls_other_nodes_by_their_names(node_id: str) -> None:
 @pytest.mark.parametrize("node_id", SCHEMAS)
 def test_the_page_of_a_node_is_where_comfyui_looks(server: Server, node_id: str) -> None:
     address = f"http://{server.address}/extensions/{PACK}/docs/{node_id}.md"
-    with urllib.request.urlopen(address) as answer:
+    with DIRECT.open(address, None, STEP_SECONDS) as answer:
         assert answer.headers.get_content_type() != "text/html"  # what the page takes for missing
         assert answer.read().decode() == page(node_id)

@@ -11,14 +11,15 @@ from torch import Tensor
 from .compat import schema
 from .encode import RESOLUTION
 from .sample import sampling_inputs
-from .types import CATEGORY
+from .types import CATEGORY, SHIPPED
 
 
 class Colorize(io.ComfyNode):
     """LCAD_Colorize: the other nodes as one.
 
-    It runs them as a graph of its own, so that the host keeps what it keeps of any graph: the
-    loaded model, the photo's luminance.
+    It runs them as a graph of its own, so that the host keeps the loaded model as it does of any
+    graph. The photo is not passed on as a link: of a list of photos the host would colorize each
+    with every text of a list, and give back the first.
     """
 
     @classmethod
@@ -35,12 +36,11 @@ class Colorize(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=folder_paths.get_filename_list("checkpoints"),
+                    default=SHIPPED,
                     tooltip="A luminance-conditioned checkpoint; one comes with this pack.",
                 ),
                 io.Image.Input(
-                    "image",
-                    extra_dict={"rawLink": True},
-                    tooltip="The photo, of any size. Color photos are turned gray first.",
+                    "image", tooltip="The photo, of any size. Color photos are turned gray first."
                 ),
                 io.String.Input(
                     "text",

@@ -8,7 +8,7 @@ from comfy_api.latest import io
 
 from ..host.loading import load_checkpoint, load_unet
 from .compat import schema
-from .types import CATEGORY, LCADEncoder
+from .types import CATEGORY, SHIPPED, LCADEncoder
 
 
 class LoadCheckpoint(io.ComfyNode):
@@ -27,6 +27,7 @@ class LoadCheckpoint(io.ComfyNode):
                 io.Combo.Input(
                     "ckpt_name",
                     options=folder_paths.get_filename_list("checkpoints"),
+                    default=SHIPPED,
                     tooltip="A luminance-conditioned checkpoint: the small model that comes with "
                     "this pack, or a .ckpt or .safetensors file in models/checkpoints.",
                 )

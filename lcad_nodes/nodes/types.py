@@ -4,6 +4,8 @@ from comfy_api.latest import io
 from torch import Tensor
 
 CATEGORY = "L-CAD"
+SHIPPED = "lcad-mini.safetensors"
+"""The checkpoint that comes with the pack: what a new node is set to."""
 LCADEncoder = io.Custom("LCAD_ENCODER")
 LCADLuminance = io.Custom("LCAD_LUMINANCE")
 LCADInstances = io.Custom("LCAD_INSTANCES")

@@ -7,12 +7,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
+from comfyui_server import DIRECT
 from conftest import COMFYUI
 
 from lcad_nodes.client.serve import STARTER, serve
@@ -34,7 +33,7 @@ except KeyboardInterrupt:
 
 
 def get(port: int, path: str) -> Any:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
+    with DIRECT.open(f"http://127.0.0.1:{port}/{path}", timeout=30) as answer:
         return json.load(answer)
 
 
@@ -43,7 +42,7 @@ def wait_for(port: int, process: subprocess.Popen[str]) -> None:
     while process.poll() is None and time.monotonic() < deadline:
         try:
             get(port, "system_stats")
-        except urllib.error.URLError:
+        except OSError:
             time.sleep(0.2)
         else:
             return
