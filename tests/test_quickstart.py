@@ -359,6 +359,29 @@ def test_an_environment_whose_python_has_become_another_is_made_anew(project: Pa
 
 
 @pytest.mark.usefixtures("quick_commands")
+def test_a_record_that_a_power_cut_left_means_an_environment_to_make(project: Path) -> None:
+    environment = Environment(project / ".venv")
+    environment.make()
+    environment.record.write_bytes(bytes(60))
+    assert environment.finished() == {}
+
+
+def test_what_the_system_refuses_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device", ".venv")
+
+    monkeypatch.setattr(quickstart, "setup", full)
+    assert quickstart.main(["setup"]) == 1
+    assert "No space left on device: '.venv'" in caplog.text
+
+
+def test_the_readme_names_the_pytorch_that_is_installed() -> None:
+    readme = Path(quickstart.__file__).with_name("README.md").read_text("utf-8")
+    assert f"--no-deps {' '.join(quickstart.TORCH)} --index-url" in readme
+
+
 def test_an_environment_is_not_made_anew_by_its_own_python(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -30,6 +30,19 @@ START_SECONDS = 600
 END_SECONDS = 15
 ENDS = {"execution_success", "execution_error", "execution_interrupted"}
 
+USES_GPU = """
+import torch
+
+for kind in ("cuda", "mps", "xpu"):
+    try:  # it may be seen, and too old for this PyTorch
+        torch.ones(1, device=kind).add(1).item()
+    except (RuntimeError, AssertionError):
+        continue
+    raise SystemExit(0)
+raise SystemExit(1)
+"""
+"""A program that fails where PyTorch cannot compute on a GPU."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -164,9 +177,8 @@ def without_gpu(*, cpu: bool) -> bool:
 
 
 def _has_gpu() -> bool:
-    """Whether PyTorch sees a GPU; asked in a process of its own, since it takes its memory."""
-    seen = "torch.cuda.is_available(), torch.backends.mps.is_available(), torch.xpu.is_available()"
-    command = [sys.executable, "-c", f"import sys, torch; sys.exit(not any(({seen})))"]
+    """Whether PyTorch can use a GPU; asked in a process of its own, since it takes its memory."""
+    command = [sys.executable, "-c", USES_GPU]
     # In our own folder: Python looks for modules where it is started.
     return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
 

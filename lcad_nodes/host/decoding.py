@@ -210,6 +210,6 @@ def _whole(feature: Tensor, activation: Tensor) -> Tensor:
         # The host decodes in tiles of its own where one piece does not fit into memory.
         raise DecodingError(
             "there is not enough memory to decode this size in one piece: set tile_size in "
-            "'Decode Colors (L-CAD)', to 256 for example"
+            "'Decode Colors (L-CAD)', to 128 for example"
         )
     return feature

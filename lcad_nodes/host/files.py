@@ -70,6 +70,8 @@ def _fault(path: Path, error: Exception) -> str:
     """Say why a file could not be read, after its name."""
     if not path.is_file():
         return "is not there any more, or is not a file: press R to list the files anew"
+    if isinstance(error, MemoryError) or "not enough memory" in str(error):
+        return "does not fit into memory: close other programs, or use a .safetensors file"
     # Torch seeks to before the beginning of some files that are cut short.
     if isinstance(error, OSError) and error.errno != errno.EINVAL:
         return f"cannot be read: {error}"

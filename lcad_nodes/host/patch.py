@@ -59,6 +59,7 @@ def extract_patch(original: str, base: str, filename_prefix: str) -> Path:
     sides = trained_at(original)
     metadata = {RESOLUTION_METADATA: f"{sides[0]}x{sides[1]}"} if sides else None
     comfy.utils.save_torch_file(tensors, str(path), metadata=metadata)
+    logger.info("the patch is in %s", path)
     return path
 
 

@@ -54,7 +54,7 @@ class Decode(io.ComfyNode):
                     max=4096,
                     step=64,
                     optional=True,
-                    tooltip="Where memory is short: decode in tiles of this many pixels, 256 for "
+                    tooltip="Where memory is short: decode in tiles of this many pixels, 128 for "
                     "example. The same picture, somewhat slower. 0: in one piece.",
                 ),
             ],

@@ -54,8 +54,8 @@ class ArtifactMap(io.ComfyNode):
             outputs=[
                 io.Image.Output(
                     display_name="heatmap",
-                    tooltip="The map as colors: black where nothing differs, bright where it "
-                    "differs most.",
+                    tooltip="The map as colors: black where nothing differs or all by the same, "
+                    "bright where differences are most uneven.",
                 ),
                 io.Mask.Output(
                     display_name="map", tooltip="The map as a mask: 1 where it differs most."
@@ -116,7 +116,7 @@ class AttentionMaps(io.ComfyNode):
                 io.Image.Output(
                     display_name="heatmaps",
                     tooltip="One picture a phrase, in the phrases' order, bright where the phrase "
-                    f"is read most; at most {LARGEST} pixels a side.",
+                    f"is read most; the photo at most {LARGEST} pixels a side, the phrase below.",
                 )
             ],
         )

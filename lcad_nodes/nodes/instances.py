@@ -170,6 +170,8 @@ def _percent(name: str, default: float, verb: str) -> io.Float.Input:
 
 def _single_masks(batch: Tensor) -> list[Tensor]:
     """Take a MASK input apart; the host has single ones (HxW) and batches (BxHxW)."""
+    if batch.ndim == 3 and not len(batch):
+        raise InputError("a mask input holds no mask: the node before it has found nothing")
     if batch.ndim not in (2, 3) or not batch.numel():
         raise InputError(
             f"a mask is {' x '.join(map(str, batch.shape))}: it must be height x width, or a batch "

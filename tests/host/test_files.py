@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import comfy.utils
 import pytest
 import torch
 from PIL import Image
@@ -89,6 +90,24 @@ def test_a_file_that_is_cut_short_anywhere_may_be_incomplete(
     for length in (0, *range(9, len(content), 997), len(content) - 1):
         path.write_bytes(content[:length])
         assert "it may be incomplete: download it again" in refusal(path), length
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:121] data. not enough memory: you tried to"),
+    ],
+)
+def test_a_file_that_does_not_fit_into_memory_is_not_said_to_be_broken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise error
+
+    (tmp_path / "large.ckpt").write_bytes(as_ckpt(TENSORS))
+    monkeypatch.setattr(comfy.utils, "load_torch_file", full)
+    assert "does not fit into memory" in refusal(tmp_path / "large.ckpt")
 
 
 @pytest.mark.parametrize("ending", ["ckpt", "safetensors"])
