@@ -104,7 +104,7 @@ def test_an_object_comes_out_nearer_to_the_color_named(
 def test_nearly_all_are_called_the_color_named(
     pictures: dict[str, list[dict[str, Tensor]]],
 ) -> None:
-    """Of all eleven color terms; lcad-mini v7 misses 1 of 44, red cherries."""
+    """Of all eleven color terms."""
     found = [
         ((name, term), color_matches(mean_color(name, picture), term))
         for name, of_seeds in pictures.items()
@@ -138,7 +138,7 @@ def test_object_and_background_each_get_the_color_named(
 def test_most_objects_are_called_the_color_named_before_another(
     on_grounds: dict[Asked, Tensor],
 ) -> None:
-    """Of all eleven color terms; lcad-mini v7 misses 2 of 8, red ones that are called orange."""
+    """Of all eleven color terms; some red is called orange."""
     missed = [
         asked
         for asked, picture in on_grounds.items()

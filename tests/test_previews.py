@@ -17,9 +17,9 @@ from lcad_nodes.color.lab import rgb_to_lab
 
 pytestmark = pytest.mark.slow
 PREVIEW = 1
+"""What a binary message begins with that holds a preview."""
 SHOWN = 512
 """The longer side in px that the host enlarges previews to."""
-"""What a binary message begins with that holds a preview."""
 
 
 def previews(server: Server, workflow: dict[str, Any]) -> list[Tensor]:

@@ -382,6 +382,7 @@ def test_the_readme_names_the_pytorch_that_is_installed() -> None:
     assert f"--no-deps {' '.join(quickstart.TORCH)} --index-url" in readme
 
 
+@pytest.mark.usefixtures("quick_commands")
 def test_an_environment_is_not_made_anew_by_its_own_python(
     project: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -11,6 +11,8 @@ from .formats import READABLE, WRITABLE
 from .workflow import Settings
 
 DEFAULTS = Settings()
+COMMAS = "[,\u060c\u3001\uff0c]"
+"""Where a description is parted into phrases, as 'Describe Objects (L-CAD)' does it."""
 SHOWN = "default: %(default)s"
 
 
@@ -109,7 +111,7 @@ def _problem(known: argparse.Namespace) -> str | None:
     if problem := _problem_of_files(known.photo, known.text, known.out):
         return problem
     if known.mask and not known.phrase:
-        known.phrase = [part.strip() for part in known.text.split(",") if part.strip()]
+        known.phrase = [part.strip() for part in re.split(COMMAS, known.text) if part.strip()]
     if len(known.phrase) != len(known.mask):
         return (
             f"{len(known.phrase)} phrase(s) and {len(known.mask)} mask(s): give one --mask for "

@@ -12,7 +12,7 @@ POWER = 1 / 5
 def artifact_map(
     image: Tensor, reference: Tensor, window: int = WINDOW, power: float = POWER
 ) -> Tensor:
-    """How unevenly the error between two images lies around each pixel (L-CAD, section 3.2).
+    """How unevenly the error between two images lies around each pixel (L-CAD, section 3.1).
 
     The local variance (unbiased, over a 7x7 window, borders reflected) of the residual summed
     over RGB, times the fifth root of the residual's variance over the whole image. Gradients

@@ -32,9 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         report = command(options)
     except (OSError, ValueError) as error:
-        if not type(error).__module__.startswith(f"{__package__}."):
+        if type(error).__module__.partition(".")[0] != str(__package__).partition(".")[0]:
             raise
-        sys.exit(str(error))  # what this package's own errors say is enough
+        sys.exit(str(error))  # what the project's own errors say is enough
     if isinstance(sys.stdout, TextIOWrapper):  # on Windows, a file's own encoding has no arrows
         sys.stdout.reconfigure(encoding="utf-8")
     sys.stdout.write(f"{report}\n")

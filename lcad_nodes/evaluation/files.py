@@ -17,8 +17,8 @@ Captions = dict[str, tuple[str, ...]]
 
 # What Pillow lets through when a file's numbers make no sense.
 BROKEN = (
-    *(ArithmeticError, EOFError, LookupError, OSError, SyntaxError, TypeError, ValueError),
-    struct.error,
+    *(ArithmeticError, AttributeError, EOFError, LookupError, OSError, SyntaxError, TypeError),
+    *(ValueError, struct.error),
 )
 DECODERS = ("PNG", "JPEG", "TIFF", "WEBP", "BMP", "GIF", "JPEG2000", "PPM", "TGA")
 """Pillow's names of what is read, and no other of its decoders: one of them starts a program."""

@@ -38,6 +38,7 @@ def attention_maps(
     Raises:
         ConditioningError: if model, instances, positive and luminance do not belong together, or
             a prompt is for an area of the photo only.
+        MaskError: if masks are not of the photo's shape.
         ScheduleError: if there is no such step; some samplers have fewer than were asked for.
     """
     if step > settings.steps:

@@ -122,7 +122,7 @@ def guide_attention(
     Args:
         model: a luminance-conditioned model.
         guidance: phrases, masks and strength.
-        observe: called by every cross-attention, at every step.
+        observe: called by every cross-attention for every prompt with masks, once a step.
 
     Raises:
         ConditioningError: if the model is not luminance-conditioned, or another node has replaced

@@ -38,7 +38,7 @@ from .origin import Origin, set_origin
 from .preview import FittedLatent
 
 HEADS = 8
-"""Attention heads in every attention of an SD 1.x UNet; no tensor tells (method section 4)."""
+"""Attention heads in every attention of an SD 1.x UNet; no tensor tells."""
 TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
 RESOLUTION_METADATA = "modelspec.resolution"

@@ -66,6 +66,9 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
         image: sRGB photos Bx3xHxW in [0, 1]; of color photos only the lightness is used.
         resolution: the shorter side of the working size in px; 0: the photo's own; -1: what the
             encoder's checkpoint was trained at.
+
+    Raises:
+        GeometryError: if a photo is so narrow that it would become gigantic.
     """
     lightness = lightness_of(image).to(management.intermediate_device())
     size = (image.shape[2], image.shape[3])

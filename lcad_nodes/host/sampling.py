@@ -120,6 +120,7 @@ def sample(
 
     Raises:
         ConditioningError: if model and luminance do not fit.
+        MaskError: if the prompt has masks that are not of the photo's shape.
     """
     start = empty_latent(luminance)
     latent = start["samples"]

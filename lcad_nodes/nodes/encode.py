@@ -9,6 +9,7 @@ from torch import Tensor
 from ..color.lab import gray
 from ..host.conditioning import Conditioning, add_luminance, empty_latent
 from ..host.luminance import CHECKPOINTS, Luminance, encode_luminance
+from ..model.geometry import LONGEST
 from .compat import schema
 from .types import CATEGORY, LCADEncoder, LCADLuminance, from_image, to_image
 
@@ -16,7 +17,7 @@ RESOLUTION = io.Int.Input(
     "resolution",
     default=CHECKPOINTS,
     min=CHECKPOINTS,
-    max=16384,
+    max=LONGEST,
     tooltip="Shorter side, in pixels, of the size that colors are made at. -1: what the model was "
     "trained at, as its file says, else 256; best as a rule. 0: the photo's own. The result has "
     "the photo's size in any case.",

@@ -9,16 +9,16 @@ python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128 [--autoenco
 
 import argparse
 import logging
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 
 from ..model.checkpoint import LayoutError, join, split
 from . import compression, diffusion
-from .checkpoints import save_checkpoint
+from .checkpoints import read_tensors, save_checkpoint
 from .config import CompressionConfig, DiffusionConfig, load_config
 from .validation import validate
 
@@ -34,10 +34,13 @@ def export(checkpoint: Path, out: Path, resolution: int, autoencoder: Path | Non
         resolution: side of the scenes that it was trained on, in px.
         autoencoder: another checkpoint, to take the autoencoder and luminance encoder from: one
             whose decoder was trained on while the UNet of this one was.
+
+    Raises:
+        LayoutError: if a file cannot be read.
     """
-    tensors = load_file(checkpoint)
+    tensors = read_tensors(checkpoint)
     if autoencoder is not None:
-        other = split(load_file(autoencoder))
+        other = split(read_tensors(autoencoder))
         tensors = join(replace(split(tensors), vae=other.vae, encoder=other.encoder))
     halves = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}
     save_checkpoint(halves, out, resolution)
@@ -51,9 +54,9 @@ def average(checkpoints: Sequence[Path], out: Path, resolution: int) -> Path:
     soups, 2022).
 
     Raises:
-        LayoutError: if they do not hold the same tensors.
+        LayoutError: if one cannot be read, or they do not hold the same tensors.
     """
-    files = [load_file(checkpoint) for checkpoint in checkpoints]
+    files = [read_tensors(checkpoint) for checkpoint in checkpoints]
     shapes = [{name: tensor.shape for name, tensor in file.items()} for file in files]
     for checkpoint, found in zip(checkpoints, shapes, strict=True):
         if found != shapes[0]:
@@ -75,6 +78,15 @@ def main() -> None:
     given = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it names every file of a state
+    try:
+        _run(given)
+    except (OSError, ValueError, RuntimeError) as error:
+        if type(error).__module__.partition(".")[0] != str(__package__).partition(".")[0]:
+            raise
+        sys.exit(str(error))  # what the project's own errors say is enough
+
+
+def _run(given: argparse.Namespace) -> None:
     if given.command == "validate":
         report(given.config, given.checkpoints, given.pictures)
         return

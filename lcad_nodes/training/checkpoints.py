@@ -14,19 +14,23 @@ from ..model.checkpoint import CheckpointParts, LayoutError, StateDict, split
 
 
 def read_checkpoint(path: Path) -> CheckpointParts:
-    """Read a single file's networks: ours, a published one or Stable Diffusion 1.x.
+    """Read a single file's networks, in single precision; see `read_tensors`."""
+    tensors = read_tensors(path)
+    return split({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+
+
+def read_tensors(path: Path) -> StateDict:
+    """Read a single file's tensors: ours, a published one's or Stable Diffusion 1.x's.
 
     Args:
         path: `.safetensors`, or a `.ckpt` that holds nothing but tensors and plain values.
-
-    Returns:
-        Its tensors by network, in single precision.
 
     Raises:
         LayoutError: if the file cannot be read, or could run code.
     """
     try:
-        tensors = load_file(path) if path.suffix == ".safetensors" else _unpickled(path)
+        is_safe = path.suffix.lower() in {".safetensors", ".sft"}
+        return load_file(path) if is_safe else _unpickled(path)
     except UnpicklingError as error:
         raise LayoutError(
             f"{path} holds more than tensors and was not loaded, because such a file can run "
@@ -34,8 +38,6 @@ def read_checkpoint(path: Path) -> CheckpointParts:
         ) from error
     except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
         raise LayoutError(f"{path} cannot be read as a checkpoint: {error}") from error
-    floating = {k: v.float() if v.is_floating_point() else v for k, v in tensors.items()}
-    return split(floating)
 
 
 class _Leftover:

@@ -113,7 +113,7 @@ def load_lpips(backbone: Path) -> nn.Module:
         ConfigError: if the file cannot be read, or is not VGG 16.
     """
     try:
-        if backbone.suffix == ".safetensors":
+        if backbone.suffix.lower() in {".safetensors", ".sft"}:
             tensors = load_file(backbone)
         else:
             tensors = torch.load(backbone, map_location="cpu", weights_only=True)

@@ -18,7 +18,7 @@ TOKENS = 77
 VOCABULARY = 49408
 END_TOKEN = 49407
 SCALE_FACTOR = 0.18215
-"""What latents are multiplied by before diffusion (method section 1)."""
+"""What latents are multiplied by before diffusion; Stable Diffusion's."""
 GROUPS = 32
 """Of every group norm."""
 

@@ -17,7 +17,7 @@ SCHEDULE = {
     "beta_end": 0.012,
     "beta_schedule": "scaled_linear",
 }
-"""Stable Diffusion's (method section 2)."""
+"""Stable Diffusion's."""
 
 
 @torch.no_grad()

@@ -92,6 +92,14 @@ def test_a_file_or_a_folder_is_not_taken_for_words(
     assert reason in " ".join(capsys.readouterr().err.split())
 
 
+@pytest.mark.parametrize("comma", [",", "\uff0c", "\u3001", "\u060c"])
+def test_phrases_are_those_between_commas_of_any_language(tmp_path: Path, comma: str) -> None:
+    (tmp_path / "a.jpg").touch()
+    photo = str(tmp_path / "a.jpg")
+    known = parse(["colorize", photo, f"a red cup{comma} a hat", "--mask", photo, "--mask", photo])
+    assert known.phrase == ["a red cup", "a hat"]
+
+
 def test_a_raw_file_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "a.dng").touch()
     with pytest.raises(SystemExit):

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lcad_nodes.model.checkpoint import LayoutError
-from lcad_nodes.training.__main__ import average, export
+from lcad_nodes.training.__main__ import average, export, main
 from lcad_nodes.training.checkpoints import read_checkpoint, save_checkpoint
 
 
@@ -114,3 +114,21 @@ def test_checkpoints_of_different_networks_have_no_average(tmp_path: Path) -> No
     save_file({"a": torch.zeros(4)}, second)
     with pytest.raises(LayoutError, match=r"second.* other tensors"):
         average([first, second], tmp_path / "mean.safetensors", 128)
+
+
+def test_what_is_wrong_with_a_file_is_told_without_a_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "config.toml").write_text("steps = 5\n", encoding="utf-8")
+    (tmp_path / "model.sft").write_bytes(b"none")
+    commands = {
+        "unknown steps": ["diffusion", str(tmp_path / "config.toml")],
+        "model.sft cannot be read as a checkpoint": [
+            *("export", str(tmp_path / "model.sft"), str(tmp_path / "out.safetensors")),
+            *("--resolution", "64"),
+        ],
+    }
+    for said, arguments in commands.items():
+        monkeypatch.setattr("sys.argv", ["training", *arguments])
+        with pytest.raises(SystemExit, match=said):
+            main()
