@@ -6,6 +6,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
+from io import TextIOWrapper
 from pathlib import Path
 
 from PIL import Image
@@ -73,6 +74,7 @@ def _colorize(known: argparse.Namespace, comfyui: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(stream=sys.stdout, format="%(message)s", level=logging.INFO)
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,7 @@
 """The command line. Standard library alone: it is checked before anything is set up."""
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -127,7 +128,8 @@ def _problem_of_folder(known: argparse.Namespace) -> str | None:
         return "--phrase and --mask are for a single photo, and PHOTO is a folder"
     if text.lower().endswith(".csv") and not Path(text).is_file():
         return f"there is no table {text}"
-    if text and Path(text).is_dir():
+    # A word may be a folder's name, too; a path is one. Of `Path` long words would raise.
+    if ("/" in text or os.sep in text) and os.path.isdir(text):  # noqa: PTH112
         return f"{text} is a folder: name the one for results with -o"
     if out and not out.is_dir() and (out.is_file() or out.suffix.lower() in WRITABLE):
         return f"-o {out} is a file: for a folder of photos, name a folder"

@@ -178,7 +178,7 @@ def colorize_many(
         ServerError: if the server does not start, or stops at `STOPS` photos in a row.
     """
     left: list[Job] = []
-    finished = 0
+    finished = kept = 0
     for job in jobs:
         try:
             if job.is_finished(settings):
@@ -186,10 +186,12 @@ def colorize_many(
             else:
                 left.append(job)
         except ResultError as error:
+            kept += 1
             logger.warning("%s: it stays as it is", error)
     for folder in {job.out.parent for job in left}:
         photos.require_place(folder)
-    logger.info("%d photos, %d of them finished before", len(jobs), finished)
+    stay = f", {kept} whose results stay as they are" * bool(kept)
+    logger.info("%d photos, %d of them finished before%s", len(jobs), finished, stay)
     run = _Run(left)
     try:
         while run.number < len(left):

@@ -54,7 +54,9 @@ class Job:
             ResultError: something else is there that must stay.
         """
         # Of Path, `exists` raises for a long name; an empty file is what a power cut leaves.
-        if not os.path.exists(self.out) or not self.out.stat().st_size:  # noqa: PTH110
+        if not os.path.exists(self.out):  # noqa: PTH110
+            return ""
+        if self.out.is_file() and not self.out.stat().st_size:
             return ""
         found = made_from(self.out)
         if found is None:
@@ -79,7 +81,7 @@ class Job:
         """Raises ResultError if what is in the result's place was changed since it was made."""
         if self.found() and is_touched(self.out):
             raise ResultError(
-                f"{self.out} has been changed since it was made (move it away to have it anew)"
+                f"{self.out} was changed, or copied, after it was made (to have it anew, move it)"
             )
 
 

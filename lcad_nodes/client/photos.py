@@ -28,6 +28,7 @@ from .formats import DECODERS, WITH_ALPHA
 
 logger = logging.getLogger(__name__)
 
+HOUR, DAY = 3600, 86400
 SRGB = 1  # of the tag ColorSpace
 XMP = 700  # the tag of a TIFF file
 # Tags that say how a TIFF file is laid out or how its pixels are stored: not true of another file.
@@ -207,23 +208,30 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
 def made_from(path: Path) -> str | None:
     """What `write` was told that a file was made from; None if it did not write it."""
     said = _history(path)
-    return said and said.removeprefix(MAKER).partition(" ")[2]
+    return said and said[1]
 
 
 def is_touched(path: Path) -> bool:
-    """Whether a file that `write` wrote has been written by something else since."""
-    written = (_history(path) or "").removeprefix(MAKER).partition(" ")[0]
-    # Some file systems know every other second only.
-    return not written.isdecimal() or abs(path.stat().st_mtime - int(written)) > 2
+    """Whether a file that `write` wrote has been written by something else since: it is newer.
+
+    Some file systems know every other second only, or the local time, which may be another now.
+    """
+    written = (_history(path) or ("", ""))[0]
+    newer = path.stat().st_mtime - int(written or 0)
+    return newer > 2 and not (newer < DAY and min(newer % HOUR, -newer % HOUR) <= 2)
 
 
-def _history(path: Path) -> str | None:
+def _history(path: Path) -> tuple[str, str] | None:
+    """When `write` wrote a file, in seconds, and what it was made from; None if it did not."""
     try:
         with Image.open(path, formats=DECODERS) as image:
             said = image.getexif().get(ExifTags.Base.ImageHistory)
     except (*BROKEN, Image.DecompressionBombError):
         return None
-    return said if isinstance(said, str) and said.startswith(MAKER) else None
+    if not isinstance(said, str) or not said.startswith(MAKER):
+        return None
+    written, _, made_from = said.removeprefix(MAKER).partition(" ")
+    return (written, made_from) if written.isdecimal() else None
 
 
 def require_place(folder: Path) -> None:
@@ -237,7 +245,8 @@ def require_place(folder: Path) -> None:
         # Windows' `tempfile` tries for hours where it is not allowed to write.
         probe = folder / f".{uuid.uuid4().hex}"
         probe.touch(exist_ok=False)
-        probe.unlink()
+        with suppress(PermissionError):  # as long as a virus scanner looks at it
+            probe.unlink()
     except OSError as error:
         raise PhotoError(f"Nothing can be written to {folder}: {error}") from error
 

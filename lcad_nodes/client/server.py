@@ -1,6 +1,7 @@
 """A ComfyUI server of one's own, with the pack in it, for as long as it is needed."""
 
 import asyncio
+import http.client
 import json
 import logging
 import os
@@ -68,8 +69,8 @@ class Server:
         try:
             with direct.open(f"http://{self.address}{path}", timeout=30) as answer:
                 return json.load(answer)
-        except (urllib.error.URLError, ConnectionError, TimeoutError):
-            return None
+        except (OSError, http.client.HTTPException, ValueError):
+            return None  # it is not there yet, or no more
 
     def failure(self, what: str) -> ServerError:
         """What to raise when it does not answer: a sentence, and the end of its log if any."""
@@ -169,9 +170,9 @@ def without_gpu(*, cpu: bool) -> bool:
         return cpu
     if shutil.which("nvidia-smi"):
         logger.warning(
-            "There is an NVIDIA GPU, but PyTorch cannot use it: either it is the PyTorch for CPUs, "
-            "which is what Windows gets by default, or the GPU's driver is too old. The README "
-            "tells which PyTorch to install, below 'Two commands'."
+            "There is an NVIDIA GPU, but PyTorch cannot use it: it is the PyTorch for CPUs, which "
+            "is what Windows gets by default (the README tells which one to install, below 'Two "
+            "commands'), the GPU or its driver is too old, or another program fills its memory."
         )
     return True
 

@@ -23,6 +23,8 @@ ORIGIN_KEY = "lcad_origin"
 """Where a conditioning carries the encoder that its luminance is from."""
 INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
+ROUNDED = 2
+"""Latent pixels that an area may end beyond the latent: photo and padding are rounded up."""
 DIGESTS_KEY = "lcad_digests"
 """Where a conditioning and a latent carry the digests of the photos that they are for."""
 
@@ -174,7 +176,9 @@ def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> T
 
 
 def _check_area(area: Sequence[Any] | None, geometry: Geometry | None) -> None:
-    """Refuse an area beyond the latent, which the host cuts off: it was meant for another size.
+    """Refuse an area that was meant for another size: it lies beyond the latent, or covers it.
+
+    The host cuts areas off at the latent's end; a little over it, or all along one side, is right.
 
     Args:
         area: the host's: height, width, top and left in latent pixels, or shares of the picture.
@@ -184,7 +188,10 @@ def _check_area(area: Sequence[Any] | None, geometry: Geometry | None) -> None:
         return
     height, width, top, left = area
     rows, columns = geometry.latent
-    if top + height > rows or left + width > columns:
+    sides = ((top, height, rows), (left, width, columns))
+    beyond = [start and start + length > whole + ROUNDED for start, length, whole in sides]
+    covering = [not start and length > whole for start, length, whole in sides]
+    if any(beyond) or all(covering):
         x, y, w, h = (LATENT_PIXEL * n for n in (left, top, width, height))
         raise ConditioningError(
             f"a prompt is for an area of {w} x {h} px (width x height) at {x}, {y}, but colors are "

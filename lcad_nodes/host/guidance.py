@@ -183,7 +183,9 @@ class SamplePreparation:
         _check_attention(guider.model_options)
         conds = [(name, cond) for name, conds in guider.conds.items() for cond in conds]
         guided = [
-            name not in NEGATIVE and self.guidance.instances.equals(cond.get(INSTANCES_KEY))
+            name not in NEGATIVE
+            and cond.get("prompt_type") != "negative"
+            and self.guidance.instances.equals(cond.get(INSTANCES_KEY))
             for name, cond in conds
         ]
         if not any(guided):

@@ -20,14 +20,26 @@ def check_merges(model: ModelPatcher) -> None:
         ConditioningError: if there was such a merge; one that came before the luminance did is
             right.
     """
-    own = model.model.model_config.unet_config.get("in_channels")
-    patches: list[Any] = model.patches.get(FIRST_CONVOLUTION, [])
-    for _, value, own_share, *_ in patches:
-        if isinstance(value, list):  # another model's weight, with its patches
-            if own_share != 1 and value[0][0].shape[1] != own:
-                raise ConditioningError(
-                    "the model is a merge with one that does not read a photo's luminance: merge "
-                    "Stable Diffusion models first, and put 'Apply Patch (L-CAD)' behind"
-                )
-        elif value[0] == "diff" and len(value[1]) > 1 and value[1][1].get("pad_weight"):
-            own = value[1][0].shape[1]
+    own = model.model.model_config.unet_config.get("in_channels", 0)
+    for _, value, own_share, *_ in model.patches.get(FIRST_CONVOLUTION, []):
+        if isinstance(value, list) and own_share != 1 and _width(value) != own:
+            raise ConditioningError(
+                "the model is a merge with one that does not read a photo's luminance: merge "
+                "Stable Diffusion models first, and put 'Apply Patch (L-CAD)' behind"
+            )
+        own = max(own, _padded(value))
+
+
+def _width(weight: list[Any]) -> int:
+    """Input channels of another model's weight, which comes with its patches."""
+    (tensor, _), *patches = weight
+    return max(tensor.shape[1], *(_padded(value) for _, value, *_ in patches), 0)
+
+
+def _padded(value: Any) -> int:
+    """Input channels that a patch widens a weight to; 0 where it does not."""
+    if isinstance(value, tuple) and len(value) == 2 and value[0] == "diff":
+        difference, *options = value[1]
+        if options and options[0].get("pad_weight"):
+            return difference.shape[1]
+    return 0

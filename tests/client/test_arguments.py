@@ -92,6 +92,15 @@ def test_a_file_or_a_folder_is_not_taken_for_words(
     assert reason in " ".join(capsys.readouterr().err.split())
 
 
+def test_words_may_be_long_or_the_name_of_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flowers").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for words in ("flowers", "a red car, " * 40, "a red car / a green bus, " * 40):
+        assert parse(["colorize", "flowers", words]).text == words
+
+
 @pytest.mark.parametrize("comma", [",", "\uff0c", "\u3001", "\u060c"])
 def test_phrases_are_those_between_commas_of_any_language(tmp_path: Path, comma: str) -> None:
     (tmp_path / "a.jpg").touch()

@@ -16,6 +16,7 @@ import comfy.controlnet
 import comfy.model_management as management
 import comfy.ops
 import comfy.samplers
+import comfy.sd
 import folder_paths
 import nodes
 import pytest
@@ -52,6 +53,7 @@ from lcad_nodes.host.hints import GEOMETRY_KEY, hints_placed
 from lcad_nodes.host.instances import Instances, encode_instances, remember
 from lcad_nodes.host.loading import Checkpoint, load_checkpoint
 from lcad_nodes.host.luminance import TRAINED_AT, Luminance, encode_luminance
+from lcad_nodes.host.merges import FIRST_CONVOLUTION
 from lcad_nodes.model.geometry import Geometry
 
 SIZE = 64
@@ -449,8 +451,12 @@ def test_an_area_in_pixels_of_the_photo_is_refused_where_colors_are_made_smaller
     (half,) = nodes.ConditioningSetArea().append(wide.encode("a red cup"), 256, 256, 0, 0, 1.0)
     with pytest.raises(ConditioningError, match=r"256 x 256 px .* at 0, 0, .* made at 128 x 64 px"):
         wide.sample(wide.model, half)
-    (half,) = nodes.ConditioningSetArea().append(half, SIZE, SIZE, SIZE, 0, 1.0)
-    assert wide.sample(wide.model, half).isfinite().all()
+    for width, height, x in ((SIZE, SIZE, SIZE), (1024, 32, 0), (SIZE + 16, SIZE, SIZE)):
+        (part,) = nodes.ConditioningSetArea().append(half, width, height, x, 0, 1.0)
+        assert wide.sample(wide.model, part).isfinite().all()
+    (right,) = nodes.ConditioningSetArea().append(half, 256, 256, 256, 0, 1.0)
+    with pytest.raises(ConditioningError, match="at 256, 0, but colors are"):
+        wide.sample(wide.model, right)
 
 
 def test_a_negative_prompt_made_from_the_guided_one_is_not_guided(scene: Scene) -> None:
@@ -506,11 +512,33 @@ def test_a_picture_in_pieces_is_refused(scene: Scene) -> None:
 def test_a_merge_with_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
     merged = scene.model.clone()
     plain = [(torch.zeros(64, 4, 3, 3), lambda weight, **_: weight)]
-    merged.add_patches({"diffusion_model.input_blocks.0.0.weight": plain}, 0.5, 0.5)
+    merged.add_patches({FIRST_CONVOLUTION: plain}, 0.5, 0.5)
     with pytest.raises(ConditioningError, match="merge Stable Diffusion models first"):
         scene.sample(merged, steps=1)
     (alike,) = ModelMergeSimple().merge(scene.model, scene.model.clone(), 0.5)
     assert same(scene.sample(alike, steps=1), scene.sample(scene.model, steps=1))
+
+
+def test_a_lora_of_the_first_convolution_is_no_merge(scene: Scene) -> None:
+    convolution = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+    lora = {
+        "lora_unet_conv_in.lora_up.weight": torch.randn(len(convolution), 2, 1, 1),
+        "lora_unet_conv_in.lora_down.weight": torch.randn(2, *convolution.shape[1:]),
+    }
+    with_lora, _ = comfy.sd.load_lora_for_models(scene.model, None, lora, 1.0, 0.0)
+    assert with_lora is not None
+    assert FIRST_CONVOLUTION in with_lora.patches
+    assert differ(scene.sample(with_lora, steps=1), scene.sample(scene.model, steps=1))
+
+
+def test_a_merge_with_a_patched_model_is_none_with_a_plain_one(scene: Scene) -> None:
+    """The host widens the other's weight before it merges."""
+    convolution = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+    padding = ("diff", (convolution, {"pad_weight": True}))
+    other = [(convolution[:, :4], lambda weight, **_: weight), (1.0, padding, 1.0, None, None)]
+    merged = scene.model.clone()
+    merged.add_patches({FIRST_CONVOLUTION: other}, 0.5, 0.5)
+    assert scene.sample(merged, steps=1).isfinite().all()
 
 
 def test_a_guided_prompt_for_part_of_the_steps(scene: Scene) -> None:
