@@ -27,9 +27,9 @@ class LCADExtension(ComfyExtension):
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         """List the nodes."""
-        from .lcad_nodes.nodes import NODES
+        from .lcad_nodes.nodes import INNER, NODES
 
-        return list(NODES)
+        return [*NODES, *INNER]
 
 
 async def comfy_entrypoint() -> LCADExtension:

@@ -46,8 +46,23 @@ def test_another_seed_does_not_load_the_model_again(server: Server) -> None:
     ]
     executed = [e["data"]["node"] for e in events if e["type"] == "executing" and e["data"]["node"]]
     assert "photo" in cached
-    # The node, of its graph what reads, samples and decodes, and the file.
+    # The node, of its graph what samples, decodes and ends it, and the file.
     assert len(executed) == 5, executed
+
+
+def test_another_photo_does_not_load_the_model_again(server: Server) -> None:
+    workflow = one_node(image=["flipped", 0])
+    flip = {"image": ["photo", 0], "flip_method": "x-axis: vertically"}
+    workflow["flipped"] = {"class_type": "ImageFlip", "inputs": flip}
+    server.run(workflow)
+    flip["flip_method"] = "y-axis: horizontally"
+    events = server.run(workflow)
+    executed = [e["data"]["node"] for e in events if e["type"] == "executing" and e["data"]["node"]]
+    # Of the node's graph what reads, samples, decodes and ends it.
+    assert [node for node in executed if not node.startswith("colorize.")] == [
+        *("colorize", "flipped", "save")
+    ]
+    assert len(executed) == 3 + 4, executed
 
 
 def test_each_photo_of_a_list_is_colorized_with_its_own_words(

@@ -2,7 +2,7 @@
 
 from comfy_api.latest import io
 
-from .colorize import Colorize
+from .colorize import Colorize, Pictures
 from .decode import Decode
 from .encode import Condition, EncodeLuminance
 from .inspect import ArtifactMap, AttentionMaps
@@ -29,3 +29,5 @@ NODES: tuple[type[io.ComfyNode], ...] = (
     AttentionMaps,
     Score,
 )
+INNER: tuple[type[io.ComfyNode], ...] = (Pictures,)
+"""Nodes of graphs inside nodes, which no workflow file holds."""

@@ -3,6 +3,8 @@
 # The host calls `execute` with a node's own inputs.
 # pyright: reportIncompatibleMethodOverride=false
 
+from copy import copy
+
 import folder_paths
 from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
@@ -17,9 +19,9 @@ from .types import CATEGORY, SHIPPED
 class Colorize(io.ComfyNode):
     """LCAD_Colorize: the other nodes as one.
 
-    It runs them as a graph of its own, so that the host keeps the loaded model as it does of any
-    graph. The photo is not passed on as a link: of a list of photos the host would colorize each
-    with every text of a list, and give back the first.
+    It runs them as a graph of its own, into which links go as they are: so lists are gone through
+    as in any graph, and the host keeps what it keeps of any graph. It keeps the loaded model for
+    another photo only if it meets this node before the photo's; hence nothing is waited for.
     """
 
     @classmethod
@@ -33,26 +35,34 @@ class Colorize(io.ComfyNode):
             "out.",
             search_aliases=["colorize", "recolor", "black and white", "old photo", "grayscale"],
             inputs=[
-                io.Combo.Input(
-                    "checkpoint",
-                    options=folder_paths.get_filename_list("checkpoints"),
-                    default=SHIPPED,
-                    tooltip="A luminance-conditioned checkpoint; one comes with this pack.",
-                ),
-                io.Image.Input(
-                    "image", tooltip="The photo, of any size. Color photos are turned gray first."
-                ),
-                io.String.Input(
-                    "text",
-                    multiline=True,
-                    default="",
-                    tooltip="What is to have which color, such as: a red car on a green meadow. "
-                    "Empty: the model chooses.",
-                ),
-                *sampling_inputs(),
-                RESOLUTION,
+                _passed_on(entry)
+                for entry in (
+                    io.Combo.Input(
+                        "checkpoint",
+                        options=folder_paths.get_filename_list("checkpoints"),
+                        default=SHIPPED,
+                        tooltip="A luminance-conditioned checkpoint; one comes with this pack.",
+                    ),
+                    io.Image.Input(
+                        "image",
+                        tooltip="The photo, of any size. Color photos are turned gray first.",
+                    ),
+                    io.String.Input(
+                        "text",
+                        multiline=True,
+                        default="",
+                        tooltip="What is to have which color, such as: a red car on a green meadow. "
+                        "Empty: the model chooses.",
+                    ),
+                    *sampling_inputs(),
+                    RESOLUTION,
+                )
             ],
-            outputs=[io.Image.Output(tooltip="The photo in color, of the same size.")],
+            outputs=[
+                io.Image.Output(
+                    tooltip="The photo in color, of the same size.", is_output_list=True
+                )
+            ],
             enable_expand=True,
         )
 
@@ -98,4 +108,36 @@ class Colorize(io.ComfyNode):
             luminance=luminance.out(0),
             lightness="input",
         )
-        return io.NodeOutput(picture.out(0), expand=graph.finalize())
+        pictures = graph.node("LCAD_Pictures", pictures=picture.out(0))
+        return io.NodeOutput(pictures.out(0), expand=graph.finalize())
+
+
+class Pictures(io.ComfyNode):
+    """LCAD_Pictures, the end of that graph: its pictures as one list, which users never see.
+
+    Of what a graph inside a node gives, the host takes the first value alone.
+    """
+
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        """Describe the node."""
+        return schema(
+            node_id="LCAD_Pictures",
+            category=CATEGORY,
+            is_dev_only=True,
+            is_input_list=True,
+            inputs=[io.Image.Input("pictures")],
+            outputs=[io.Image.Output()],
+        )
+
+    @classmethod
+    def execute(cls, pictures: list[Tensor]) -> io.NodeOutput:
+        """Give the list as one value."""
+        return io.NodeOutput(pictures)
+
+
+def _passed_on(entry: io.Input) -> io.Input:
+    """An input of which the host hands the link on, and does not wait for its value."""
+    entry = copy(entry)
+    entry.extra_dict = {**entry.extra_dict, "rawLink": True, "lazy": True}
+    return entry

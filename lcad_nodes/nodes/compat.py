@@ -8,8 +8,8 @@ from typing import ParamSpec
 from comfy_api.latest import io
 from torch import Tensor
 
-NEWER = frozenset({"search_aliases", "has_intermediate_output"})
-"""Arguments of a schema that only make a node easier to find or to watch; older hosts have none."""
+NEWER = frozenset({"search_aliases", "has_intermediate_output", "is_dev_only"})
+"""Arguments of a schema that only say how a node is found or watched; older hosts have none."""
 FIXED = 10
 """Inputs that a growing list has on a host where lists do not grow."""
 
