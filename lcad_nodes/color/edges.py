@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from .lab import check_image, lab_to_rgb, rgb_to_lab, row_bands
-from .lock import check_lightness, into_gamut
+from .lab import check_image, rgb_to_lab, row_bands
+from .lock import check_lightness, rgb_in_gamut
 
 REACH = 8
 """How far colors bleed over edges, in px: a latent pixel of Stable Diffusion."""
@@ -55,7 +55,7 @@ def keep_to_edges(
         rows = slice(band.start - above, band.stop + MARGIN)
         lab = rgb_to_lab(image[:, :, rows].float().clamp(0, 1))
         lab[:, 1:] = _diffuse(lab[:, 1:], lightness[:, :, rows].float())
-        kept = lab_to_rgb(into_gamut(lab))
+        kept = rgb_in_gamut(lab)
         result[:, :, band] = kept[:, :, above : above + band.stop - band.start]
     return result
 

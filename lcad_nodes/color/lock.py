@@ -33,7 +33,7 @@ def lock_lightness(
     Raises:
         ImageError: a shape does not fit, a value is not finite or a lightness not in [0, 100].
     """
-    from kornia.color import lab_to_rgb, rgb_to_lab
+    from kornia.color import rgb_to_lab
 
     check_image(image, channels=3)
     check_lightness(lightness, image)
@@ -41,8 +41,26 @@ def lock_lightness(
     for band in row_bands(image, progress):
         lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
         lab[:, :1] = lightness[:, :, band]
-        locked[:, :, band] = (lab_to_rgb(into_gamut(lab)) + HAIR).clamp_(max=1)
+        locked[:, :, band] = rgb_in_gamut(lab).add_(HAIR).clamp_(max=1)
     return locked
+
+
+def rgb_in_gamut(lab: Tensor) -> Tensor:
+    """sRGB of CIE Lab colors, those outside the gamut moved into it as by `into_gamut`.
+
+    Args:
+        lab: B,3,H,W CIE Lab, float32 or float64, L in [0, 100].
+
+    Returns:
+        B,3,H,W in [0, 1].
+    """
+    from kornia.color import lab_to_rgb
+
+    rgb = lab_to_rgb(lab, clip=False)
+    outside = ~_is_shown(rgb.movedim(1, 0))
+    moved = _shrink_chroma(lab.movedim(1, 0)[:, outside])
+    rgb.movedim(1, 0)[:, outside] = lab_to_rgb(moved[..., None])[..., 0]
+    return rgb
 
 
 def into_gamut(lab: Tensor) -> Tensor:
@@ -82,7 +100,12 @@ def _in_gamut(colors: Tensor) -> Tensor:
     from kornia.color import lab_to_rgb
 
     rgb = lab_to_rgb(colors.reshape(3, -1, 1), clip=False)
-    return ((rgb >= 0) & (rgb <= 1)).all(dim=0).view(colors.shape[1:])
+    return _is_shown(rgb).view(colors.shape[1:])
+
+
+def _is_shown(rgb: Tensor) -> Tensor:
+    """Whether each of 3,... values lies in the sRGB cube."""
+    return ((rgb >= 0) & (rgb <= 1)).all(dim=0)
 
 
 def check_lightness(lightness: Tensor, image: Tensor) -> None:

@@ -23,8 +23,6 @@ ORIGIN_KEY = "lcad_origin"
 """Where a conditioning carries the encoder that its luminance is from."""
 INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
-ROUNDED = 2
-"""Latent pixels that an area may end beyond the latent: photo and padding are rounded up."""
 DIGESTS_KEY = "lcad_digests"
 """Where a conditioning and a latent carry the digests of the photos that they are for."""
 
@@ -176,9 +174,9 @@ def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> T
 
 
 def _check_area(area: Sequence[Any] | None, geometry: Geometry | None) -> None:
-    """Refuse an area that was meant for another size: it lies beyond the latent, or covers it.
+    """Refuse an area meant for another size: more than half beyond the latent, or all over it.
 
-    The host cuts areas off at the latent's end; a little over it, or all along one side, is right.
+    The host cuts areas off at the latent's end, which is right for what goes a little beyond.
 
     Args:
         area: the host's: height, width, top and left in latent pixels, or shares of the picture.
@@ -189,7 +187,7 @@ def _check_area(area: Sequence[Any] | None, geometry: Geometry | None) -> None:
     height, width, top, left = area
     rows, columns = geometry.latent
     sides = ((top, height, rows), (left, width, columns))
-    beyond = [start and start + length > whole + ROUNDED for start, length, whole in sides]
+    beyond = [start and 2 * (whole - start) < length for start, length, whole in sides]
     covering = [not start and length > whole for start, length, whole in sides]
     if any(beyond) or all(covering):
         x, y, w, h = (LATENT_PIXEL * n for n in (left, top, width, height))

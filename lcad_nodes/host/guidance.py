@@ -230,10 +230,12 @@ def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:
             "the guided conditioning does not know the photo that its masks are for: put "
             "'Add Photo to Prompts (L-CAD)' after 'Describe Objects (L-CAD)'"
         )
-    masks = cond[INSTANCES_KEY].masks.to(model.load_device)
-    own_scale = replace(geometry, original=tuple(masks.shape[1:]))
-    placed = own_scale.place(masks[:, None], "nearest-exact")[:, 0]
-    return masks_on_grid(placed, geometry.latent).unflatten(-1, geometry.latent)
+    masks = [item.mask for item in cond[INSTANCES_KEY].items]
+    own_scale = replace(geometry, original=tuple(masks[0].shape))
+    # One by one, and where they are: those of a large scan would fill a GPU.
+    placed = [own_scale.place(mask[None, None], "nearest-exact")[0] for mask in masks]
+    small = masks_on_grid(torch.cat(placed), geometry.latent).unflatten(-1, geometry.latent)
+    return small.to(model.load_device)
 
 
 @dataclass(frozen=True, eq=False)

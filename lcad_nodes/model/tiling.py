@@ -106,8 +106,8 @@ class Statistics:
         deviation = (self.squares / self.count - mean * mean + norm.eps).sqrt()
         channels = norm.num_channels // norm.num_groups
         mean, deviation = (v.repeat_interleave(channels, 1) for v in (mean, deviation))
-        scale = norm.weight.to(mean) / deviation
-        shift = norm.bias.to(mean) - mean * scale
+        scale = norm.weight.cpu().to(mean) / deviation
+        shift = norm.bias.cpu().to(mean) - mean * scale
         scale, shift = (v[..., None, None].to(x.device, torch.float32) for v in (scale, shift))
         return torch.addcmul(shift, x, scale).to(x)
 

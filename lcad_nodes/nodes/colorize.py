@@ -51,8 +51,8 @@ class Colorize(io.ComfyNode):
                         "text",
                         multiline=True,
                         default="",
-                        tooltip="What is to have which color, such as: a red car on a green meadow. "
-                        "Empty: the model chooses.",
+                        tooltip="What is to have which color, such as: a red car on a green "
+                        "meadow. Empty: the model chooses.",
                     ),
                     *sampling_inputs(),
                     RESOLUTION,

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lcad_nodes.color import lab as lab_module
 from lcad_nodes.color import lock
-from lcad_nodes.color.lab import ImageError, gray, lightness, rgb_to_lab
+from lcad_nodes.color.lab import ImageError, gray, lab_to_rgb, lightness, rgb_to_lab
 from lcad_nodes.color.lock import lock_lightness
 
 images = st.builds(
@@ -59,6 +59,15 @@ def test_chroma_is_reduced_no_further_than_to_the_edge_of_the_gamut(image: Tenso
     more = torch.cat([lab[:, :1], lab[:, 1:] * (kept + 0.005)[:, None]], dim=1)
     changed = (lock.into_gamut(more) - more).abs().amax(dim=1) > 0
     assert changed[(kept < 0.99) & (lab[:, 1:].norm(dim=1) > 1)].all()
+
+
+@settings(deadline=None)
+@given(images)
+def test_what_is_shown_of_a_color_is_what_it_becomes_in_the_gamut(image: Tensor) -> None:
+    lab = rgb_to_lab(image)
+    lab[:, :1] = random_lightness(image)
+    expected = lab_to_rgb(lock.into_gamut(lab))
+    assert torch.allclose(lock.rgb_in_gamut(lab), expected, atol=1e-6)
 
 
 @settings(deadline=None)
