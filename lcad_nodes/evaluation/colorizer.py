@@ -111,7 +111,7 @@ class Colorizer:
             clip: Any = self.checkpoint.clip  # `load` has checked that it is there
             positive, instances = encode_instances(clip, text, phrases, masks)
             model = guide_attention(self.checkpoint.model, guiding(instances))
-            photo = _photo(luminance, number)
+            photo = luminance.photo(number)
             latents.append(self._sample(model, positive, photo, seed * len(texts) + number))
         return torch.cat(latents)
 
@@ -163,13 +163,6 @@ class Colorizer:
 def without_luminance(luminance: Luminance) -> Luminance:
     """Features of zeros: what reads them computes as if it had no weights for them."""
     return replace(luminance, features=tuple(map(torch.zeros_like, luminance.features)))
-
-
-def _photo(luminance: Luminance, number: int) -> Luminance:
-    """What is known of one photo of a batch."""
-    one = slice(number, number + 1)
-    features = tuple(feature[one] for feature in luminance.features)
-    return replace(luminance, features=features, lightness=luminance.lightness[one])
 
 
 def _together(conditionings: Sequence[Conditioning]) -> Conditioning:

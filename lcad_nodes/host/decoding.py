@@ -1,6 +1,7 @@
 """Latents to pictures in the host's VAE, with the photo's luminance."""
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import cycle
 from operator import eq
 from typing import Any, Literal
@@ -60,32 +61,42 @@ def decode(
     _check_latent(latent, luminance)
     decoder = _decoder(vae)
     _check_encoder(vae, decoder, luminance)
-    count = latent.shape[0]
-    progress = Progress(4 * count)
-    pictures = latent.new_empty(0)
-    for number in range(count):
-        photo = slice(number % luminance.photos, number % luminance.photos + 1)
-        features = [feature[photo] for feature in luminance.features]
-        row = latent[number : number + 1]
-        decoded = _run(vae, decoder, row, features, tile_size, progress)
-        progress.end_stage()
-        full = luminance.lightness[photo]
-        if full_resolution and lightness == "input":
-            small = luminance.geometry.place(full, "bilinear").clamp(0, 100)
-            decoded = keep_to_edges(decoded, small, progress)
-        progress.end_stage()
-        picture = _enlarge(decoded, full, luminance.geometry, full_resolution, progress)
-        progress.end_stage()
-        if lightness == "input":
-            picture = lock_lightness(picture, full, progress)
-        if count == 1:
-            pictures = picture
-        elif number == 0:
-            pictures = picture.new_empty(count, *picture.shape[1:])
-        if count > 1:
-            pictures[number] = picture[0]  # no clip is held twice
-        progress.end_stage()
+    progress = Progress(4 * len(latent))
+    show = partial(_decode, vae, decoder, how=lightness, edges=full_resolution, tile=tile_size)
+    first = show(latent[:1], luminance.photo(0), progress)
+    if len(latent) == 1:
+        return first
+    pictures = first.new_empty(len(latent), *first.shape[1:])  # no clip is held twice
+    pictures[0] = first[0]
+    for number, row in enumerate(latent[1:].split(1), 1):
+        pictures[number] = show(row, luminance.photo(number), progress)[0]
     return pictures
+
+
+def _decode(
+    vae: comfy.sd.VAE,
+    decoder: torch.nn.Module,
+    latent: Tensor,
+    photo: Luminance,
+    progress: Progress,
+    *,
+    how: Lightness,
+    edges: bool,
+    tile: int,
+) -> Tensor:
+    """Decode one latent of one photo; see `decode`."""
+    picture = _run(vae, decoder, latent, list(photo.features), tile, progress)
+    progress.end_stage()
+    if edges and how == "input":
+        small = photo.geometry.place(photo.lightness, "bilinear").clamp(0, 100)
+        picture = keep_to_edges(picture, small, progress)
+    progress.end_stage()
+    picture = _enlarge(picture, photo.lightness, photo.geometry, edges, progress)
+    progress.end_stage()
+    if how == "input":
+        picture = lock_lightness(picture, photo.lightness, progress)
+    progress.end_stage()
+    return picture
 
 
 def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:

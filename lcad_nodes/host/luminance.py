@@ -1,7 +1,7 @@
 """A photo's luminance features: computed once, read by the UNet and added in the decoder."""
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import comfy.model_management as management
 import torch
@@ -51,6 +51,17 @@ class Luminance:
     def photos(self) -> int:
         """Number of photos."""
         return self.lightness.shape[0]
+
+    def photo(self, number: int) -> "Luminance":
+        """Take one photo out; a number beyond the last goes through them anew."""
+        number %= self.photos
+        one = slice(number, number + 1)
+        return replace(
+            self,
+            features=tuple(feature[one] for feature in self.features),
+            lightness=self.lightness[one],
+            digests=self.digests[one],
+        )
 
     def thumbnail(self, longest: int) -> Tensor:
         """Shrink the lightness to a longer side of at most `longest` px: Bx1xhxw."""

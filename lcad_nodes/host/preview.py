@@ -1,7 +1,6 @@
 """What is shown while the host samples: the photo in the colors found so far."""
 
 import math
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -76,8 +75,7 @@ class PhotoPreviewer(latent_preview.LatentPreviewer):
         self._previewer = previewer
         self._geometry: Geometry = luminance.geometry
         self._longest = min(LONGEST, latent_preview.MAX_PREVIEW_RESOLUTION)
-        first = replace(luminance, lightness=luminance.lightness[:1])
-        self._lightness = first.thumbnail(self._longest)
+        self._lightness = luminance.photo(0).thumbnail(self._longest)
 
     def decode_latent_to_preview(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, x0: Tensor

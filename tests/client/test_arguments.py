@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from lcad_nodes.client.arguments import parse
+from lcad_nodes.nodes import NODES
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "-1", "x"])
@@ -42,6 +43,32 @@ def test_numbers_that_the_nodes_take_are_taken(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     known = parse(["colorize", str(tmp_path / "a.jpg"), "--cfg", "4", "--resolution", "-1"])
     assert (known.cfg, known.resolution, known.tile_size) == (4.0, -1, 0)
+
+
+@pytest.mark.parametrize(
+    ("option", "node_id"),
+    [
+        *((name, "LCAD_Colorize") for name in ("seed", "steps", "cfg", "resolution")),
+        ("tile_size", "LCAD_Decode"),
+    ],
+)
+def test_options_have_the_nodes_own_defaults_and_ranges(
+    tmp_path: Path, option: str, node_id: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    schemas = {schema.node_id: schema for schema in (node.GET_SCHEMA() for node in NODES)}
+    (entry,) = (entry for entry in schemas[node_id].inputs if entry.id == option)
+    said = entry.as_dict()
+
+    def parsed(*options: str) -> object:
+        return getattr(parse(["colorize", str(tmp_path / "a.jpg"), *options]), option)
+
+    assert parsed() == said["default"]
+    for bound, step in ((said["min"], -1), (said["max"], 1)):
+        name = f"--{option.replace('_', '-')}"
+        assert parsed(f"{name}={bound}") == bound
+        with pytest.raises(SystemExit):
+            parsed(f"{name}={bound + step}")
 
 
 def test_two_photos_are_not_a_photo_and_its_words(
