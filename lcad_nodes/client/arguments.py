@@ -128,8 +128,7 @@ def _problem_of_folder(known: argparse.Namespace) -> str | None:
         return "--phrase and --mask are for a single photo, and PHOTO is a folder"
     if text.lower().endswith(".csv") and not Path(text).is_file():
         return f"there is no table {text}"
-    # A word may be a folder's name, too; a path is one. Of `Path` long words would raise.
-    if ("/" in text or os.sep in text) and os.path.isdir(text):  # noqa: PTH112
+    if _is_folder(text):
         return f"{text} is a folder: name the one for results with -o"
     if out and not out.is_dir() and (out.is_file() or out.suffix.lower() in WRITABLE):
         return f"-o {out} is a file: for a folder of photos, name a folder"
@@ -141,6 +140,8 @@ def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
         return f"{photo} is none of {', '.join(sorted(READABLE))}: convert it to one of them"
     if Path(text).suffix.lower() in {*READABLE, ".csv"} and Path(text).is_file():
         return f"{text} is a file: put words in quotes, or give a folder for many photos"
+    if _is_folder(text):
+        return f"{text} is a folder: name the file for the result with -o"
     if out and out.resolve() == photo.resolve():
         return f"-o {out} would overwrite the photo: give it another name"
     if out and out.is_dir():
@@ -148,6 +149,11 @@ def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
     if out and out.suffix.lower() not in WRITABLE:
         return f"-o {out}: the result is one of {', '.join(sorted(WRITABLE))}"
     return None
+
+
+def _is_folder(text: str) -> bool:
+    """Whether words are a folder's path. A single word may be a folder's name by chance."""
+    return ("/" in text or os.sep in text) and os.path.isdir(text)  # noqa: PTH112 - long ones raise
 
 
 def is_said(phrase: str, text: str) -> bool:

@@ -115,11 +115,12 @@ def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
     """Every photo of a folder, in the order of their names, with the same words."""
     shown = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     inner = [path for path in shown if path.is_dir()]
+    beside = [path for path in inner if out is None or path.resolve() != out.resolve()]
     photos = [path for path in shown if path not in inner and path.suffix.lower() in READABLE]
     others = {path.suffix.lower() or path.name for path in {*shown} - {*inner} - {*photos}}
     photos = [path for path in photos if not path.stem.endswith(MARK)]
-    if inner:
-        logger.info("%s: photos in its %d folder(s) are left out", folder, len(inner))
+    if beside:
+        logger.info("%s: photos in its %d folder(s) are left out", folder, len(beside))
     if others:
         logger.info("%s: its files of other kinds are left out: %s", folder, _listed(others))
     if not photos:

@@ -105,6 +105,7 @@ def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
     [
         ("a.jpg", "table.csv", "is a file: put words in quotes"),
         (".", "results", "is a folder: name the one for results with -o"),
+        ("a.jpg", "results", "is a folder: name the file for the result with -o"),
         (".", "none.csv", "there is no table"),
     ],
 )

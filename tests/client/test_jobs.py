@@ -101,6 +101,8 @@ def test_folders_within_a_folder_are_said_to_be_left_out(
     in_folder(folder, "", None)
     assert not caplog.text
     (folder / "1950").mkdir()
+    in_folder(folder, "", folder / "1950")  # results are no photos
+    assert not caplog.text
     in_folder(folder, "", None)
     assert "photos in its 1 folder(s) are left out" in caplog.text
 
