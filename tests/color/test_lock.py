@@ -67,7 +67,7 @@ def test_what_is_shown_of_a_color_is_what_it_becomes_in_the_gamut(image: Tensor)
     lab = rgb_to_lab(image)
     lab[:, :1] = random_lightness(image)
     expected = lab_to_rgb(lock.into_gamut(lab))
-    assert torch.allclose(lock.rgb_in_gamut(lab), expected, atol=1e-6)
+    assert torch.allclose(lock.rgb_in_gamut(lab), expected, atol=1e-5)
 
 
 @settings(deadline=None)
