@@ -152,7 +152,8 @@ def colorize_one(
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
     try:
-        job.require_untouched()
+        if job.found():
+            job.require_untouched()
     except ResultError as error:
         raise PhotoError(f"{error}: choose another name with -o.") from error
     photos.require_place(job.out.parent)

@@ -72,14 +72,14 @@ class Job:
             ResultError: another one is there that must stay.
         """
         found = self.found()
-        if found and found == self.made_from(settings):
-            return True
+        if not found or found == self.made_from(settings):
+            return bool(found)
         self.require_untouched()
         return False
 
     def require_untouched(self) -> None:
         """Raises ResultError if what is in the result's place was changed since it was made."""
-        if self.found() and is_touched(self.out):
+        if is_touched(self.out):
             raise ResultError(
                 f"{self.out} was changed, or copied, after it was made (to have it anew, move it)"
             )

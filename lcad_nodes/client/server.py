@@ -166,8 +166,10 @@ def without_gpu(*, cpu: bool) -> bool:
     Args:
         cpu: whether it is asked to.
     """
-    if cpu or _has_gpu():
-        return cpu
+    if cpu:
+        return True
+    if _has_gpu():
+        return False
     if shutil.which("nvidia-smi"):
         logger.warning(
             "There is an NVIDIA GPU, but PyTorch cannot use it: it is the PyTorch for CPUs, which "

@@ -106,9 +106,8 @@ def plain(size: Size, lab: NDArray[np.float64], rng: np.random.Generator) -> Ima
 
 def studio(size: Size, painter: Painter, rng: np.random.Generator) -> Image.Image:
     """A light backdrop without seams or much color, as things are photographed before."""
-    return plain(
-        size, painter.limit(np.array([[rng.uniform(65, 97), *rng.normal(0, 4, 2)]]))[0], rng
-    )
+    lab = np.array([[rng.uniform(65, 97), *rng.normal(0, 4, 2)]])
+    return plain(size, painter.limit(lab)[0], rng)
 
 
 def _random_color(painter: Painter, rng: np.random.Generator) -> NDArray[np.float64]:

@@ -71,16 +71,6 @@ def test_options_have_the_nodes_own_defaults_and_ranges(
             parsed(f"{name}={bound + step}")
 
 
-def test_two_photos_are_not_a_photo_and_its_words(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name in ("a.jpg", "b.jpg"):
-        (tmp_path / name).touch()
-    with pytest.raises(SystemExit):
-        parse(["colorize", str(tmp_path / "a.jpg"), str(tmp_path / "b.jpg")])
-    assert "b.jpg is a file: put words in quotes" in capsys.readouterr().err
-
-
 @pytest.mark.parametrize(
     ("photo", "out", "reason"),
     [
@@ -103,7 +93,8 @@ def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
 @pytest.mark.parametrize(
     ("photo", "words", "reason"),
     [
-        ("a.jpg", "table.csv", "is a file: put words in quotes"),
+        ("a.jpg", "b.jpg", "b.jpg is a file: put words in quotes"),
+        ("a.jpg", "table.csv", "table.csv is a file: put words in quotes"),
         (".", "results", "is a folder: name the one for results with -o"),
         ("a.jpg", "results", "is a folder: name the file for the result with -o"),
         (".", "none.csv", "there is no table"),
@@ -112,7 +103,7 @@ def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
 def test_a_file_or_a_folder_is_not_taken_for_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], photo: str, words: str, reason: str
 ) -> None:
-    for name in ("a.jpg", "table.csv"):
+    for name in ("a.jpg", "b.jpg", "table.csv"):
         (tmp_path / name).touch()
     (tmp_path / "results").mkdir()
     with pytest.raises(SystemExit):
