@@ -22,11 +22,13 @@ MAY_IMPORT = {
     "host": {".model", ".color", *COMFYUI},
     "model": set[str](),
     "color": set[str](),
-    "training": {".model", ".color", ".evaluation.files", ".evaluation.scenes", *TRAINING},
-    "evaluation": {".model", ".color", *TRAINING},
-    "client": set[str](),
+    "files": set[str](),
+    "scenes": {".color", ".files"},
+    "training": {".model", ".color", ".files", ".scenes", *TRAINING},
+    "evaluation": {".model", ".color", ".files", ".scenes", *TRAINING},
+    "client": {".files"},
 }
-# What measures the pack in use may use it; scenes, which training reads, may not.
+# What measures the pack in use may use it.
 MEASURES_THE_HOST = {"evaluation/colorizer.py": {".host"}, "evaluation/comfyui.py": {"comfy"}}
 # ComfyUI loads the pack under the name of its folder, where lcad_nodes is not a top-level name.
 LOADED_BY_COMFYUI = {"nodes", "host", "model", "color"}
@@ -101,7 +103,9 @@ def test_rooms_import_only_what_they_may() -> None:
         ("training/a.py", "from ..evaluation import metrics", ".evaluation.metrics"),
         ("training/a.py", "import lcad_nodes.host.loading", "lcad_nodes.host.loading"),
         ("evaluation/a.py", "from folder_paths import models_dir", "folder_paths.models_dir"),
-        ("evaluation/scenes.py", "from ..host import loading", ".host.loading"),
+        ("scenes/a.py", "from ..evaluation import metrics", ".evaluation.metrics"),
+        ("scenes/a.py", "from ..host import loading", ".host.loading"),
+        ("client/a.py", "from ..color import lab", ".color.lab"),
         ("evaluation/colorizer.py", "from ..nodes import load", ".nodes.load"),
     ],
 )
@@ -121,8 +125,8 @@ def test_a_planted_violation_is_found(tmp_path: Path, file: str, line: str, name
         ("host/a.py", "import comfy.sd, kornia"),
         ("host/a.py", "from ..model.checkpoint import split"),
         ("model/a.py", "from . import checkpoint"),
-        ("training/a.py", "from ..evaluation import scenes"),
-        ("training/a.py", "from ..evaluation.scenes import Scene"),
+        ("training/a.py", "from .. import scenes"),
+        ("training/a.py", "from ..scenes.builder import Scene"),
         ("evaluation/a.py", "from lcad_nodes.color.lab import lightness"),
         ("evaluation/colorizer.py", "from ..host.loading import load_checkpoint"),
     ],
@@ -135,10 +139,11 @@ def test_an_allowed_import_is_not_reported(tmp_path: Path, file: str, line: str)
 
 
 def test_quickstart_imports_the_standard_library_only() -> None:
-    names = ("arguments", "formats", "workflow")
-    before_setup = [ROOT / f"lcad_nodes/client/{name}.py" for name in names]
+    own = {
+        f"lcad_nodes.{name}" for name in ("client.arguments", "client.workflow", "files.formats")
+    }
+    before_setup = [ROOT / f"{name.replace('.', '/')}.py" for name in own]
     files = [ROOT / "quickstart.py", *before_setup]
-    own = {f"lcad_nodes.client.{file.stem}" for file in before_setup}
     every = {name for file in files for name in imported(file, ROOT)}
     others = {name for name in every if name.removeprefix(".").rpartition(".")[0] not in own}
     assert {name.partition(".")[0] for name in others} <= sys.stdlib_module_names

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from .formats import READABLE, WRITABLE
+from ..files.formats import READABLE, WRITABLE
 from .workflow import Settings
 
 DEFAULTS = Settings()

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from .formats import READABLE, WRITABLE
+from ..files.formats import READABLE, WRITABLE
 from .photos import is_touched, made_from
 from .workflow import Settings
 

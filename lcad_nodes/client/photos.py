@@ -1,11 +1,9 @@
 """Photo files: read as upright 8-bit sRGB, and written with what the original told about itself."""
 
-import io
 import logging
 import math
 import os
 import re
-import struct
 import time
 import uuid
 from contextlib import suppress
@@ -24,7 +22,8 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from .formats import DECODERS, WITH_ALPHA
+from ..files.formats import DECODERS, WITH_ALPHA
+from ..files.pictures import BROKEN, SENSELESS, PictureError, as_seen
 
 logger = logging.getLogger(__name__)
 
@@ -39,9 +38,6 @@ STRUCTURE = {
     *(529, 530, 531, 532, XMP, 34377, 34675, 37724),
 }
 JPEG_XMP_BYTES = 65504  # that one segment holds after its name
-# What Pillow's encoders let through when metadata make no sense, and its decoders, too.
-SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
-BROKEN = (*SENSELESS, EOFError, OSError, SyntaxError)
 MAKER = "lcad-nodes "
 """What the EXIF tag ImageHistory of our own results begins with."""
 
@@ -79,8 +75,6 @@ def read(path: Path) -> Photo:
         # By a file, not its name: Pillow maps a named TIFF into memory, and turned ones wrongly.
         with path.open("rb") as file, Image.open(file, formats=DECODERS) as image:
             return _read(image, path)
-    except PhotoError:
-        raise
     except FileNotFoundError as error:
         raise PhotoError(f"There is no file {path}.") from error
     except UnidentifiedImageError as error:
@@ -89,6 +83,8 @@ def read(path: Path) -> Photo:
         raise PhotoError(
             f"{path.name} has more than 178 megapixels, the most that ComfyUI reads: scale it down."
         ) from error
+    except PictureError as error:
+        raise PhotoError(f"{path.name} cannot be read: {error}") from error
     except BROKEN as error:
         raise PhotoError(f"{path.name} cannot be read, is broken or cut off: {error}") from error
 
@@ -100,8 +96,11 @@ def _read(image: Image.Image, path: Path) -> Photo:
     if pages > 1:
         logger.warning("%s has %d pages: the first is taken", path.name, pages)
     orientation = exif.get(ExifTags.Base.Orientation, 1)
-    upright = _upright(_in_eight_bits(image, path), orientation)
-    rgb, alpha = _in_srgb(upright, image.info.get("icc_profile"), path)
+    seen = as_seen(image, orientation)
+    if seen.doubt:
+        logger.warning(
+            "%s: its color profile does not fit it and is left out: %s", path.name, seen.doubt
+        )
     for tag in STRUCTURE | {ExifTags.Base.Orientation}:
         exif.pop(tag, None)
     dpi = image.info.get("dpi")
@@ -109,8 +108,8 @@ def _read(image: Image.Image, path: Path) -> Photo:
         dpi = (float(dpi[0]), float(dpi[1]))
         dpi = dpi if all(math.isfinite(one) and one > 0 for one in dpi) else None
     return Photo(
-        picture=rgb,
-        alpha=alpha,
+        picture=seen.rgb,
+        alpha=seen.alpha,
         exif=exif,
         dpi=(dpi[1], dpi[0]) if dpi and orientation in range(5, 9) else dpi,
         xmp=_without_orientation(image.info.get("xmp")),
@@ -284,48 +283,6 @@ def _format(suffix: str) -> dict[str, Any]:
     return {"quality": 95} if suffix == ".webp" else {"compress_level": 3}
 
 
-def _in_eight_bits(image: Image.Image, path: Path) -> Image.Image:
-    """Scale what has more than eight bits a channel; a scan's white stays white."""
-    if image.mode == "F":
-        values = np.asarray(image)
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise PhotoError(f"{path.name} holds numbers outside of 0 to 1: save it with 16 bits.")
-        return Image.fromarray((values * 255).round().astype(np.uint8))
-    if not image.mode.startswith("I"):
-        return image
-    tags = getattr(image, "tag_v2", {})
-    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))
-    white = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
-    share = np.asarray(image, dtype=np.float32) / white
-    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # Pillow leaves these negative
-        share = 1 - share
-    return Image.fromarray((share.clip(0, 1) * 255).round().astype(np.uint8))
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    turned = image.copy()
-    turned.info.pop("exif", None)  # other tags, which may be broken, would be written anew
-    turned.getexif()[ExifTags.Base.Orientation] = orientation
-    return ImageOps.exif_transpose(turned)
-
-
-def _in_srgb(
-    image: Image.Image, profile: bytes | None, path: Path
-) -> tuple[Image.Image, Image.Image | None]:
-    """Convert to sRGB, on white; and what is see-through, if anything."""
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("LA" if image.mode == "LA" else "RGBA")
-        alpha = image.getchannel("A")
-        image = image.convert(image.mode[:-1])
-    elif image.mode not in {"L", "RGB", "CMYK"}:
-        image = image.convert("L" if image.mode == "1" else "RGB")
-    rgb = _through_profile(image, profile, path) if profile else image.convert("RGB")
-    if alpha is None or alpha.getextrema() == (255, 255):
-        return rgb, None
-    return Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha), alpha
-
-
 def _off_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
     """RGBA that looks like `picture` on white, which what is see-through has been read on."""
     pixels, opaque = np.array(picture), np.asarray(alpha)
@@ -335,21 +292,6 @@ def _off_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
     result = Image.fromarray(pixels)
     result.putalpha(alpha)
     return result
-
-
-def _through_profile(image: Image.Image, profile: bytes, path: Path) -> Image.Image:
-    try:
-        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = own.profile.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
-        if image.mode == "L" and space == "RGB":
-            image = image.convert("RGB")  # as programs leave it that took the colors out
-        converted = ImageCms.profileToProfile(
-            image, own, ImageCms.createProfile("sRGB"), outputMode="RGB"
-        )
-    except (ImageCms.PyCMSError, OSError) as error:
-        logger.warning("%s: its color profile does not fit it and is left out: %s", path, error)
-        return image.convert("RGB")
-    return converted or image  # None is of conversions in place alone
 
 
 def _without_orientation(xmp: bytes | str | None) -> bytes | None:

@@ -1,1 +1,1 @@
-"""Scenes with a known truth, and measures of how well a model colors them."""
+"""Measures of how well a model colors scenes whose truth is known, and folders of results."""

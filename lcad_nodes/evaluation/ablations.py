@@ -11,10 +11,10 @@ from tqdm import tqdm
 
 from ..color.lab import gray, lightness
 from ..color.measures import psnr, ssim
+from ..scenes.builder import Scene, SceneBuilder
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, Guide, guide, unguided, without_luminance
 from .report import Figure, Table, Tile, cell, sheet, write_csv
-from .scenes import Scene, SceneBuilder
 from .scoring import Samples, column, error, hits, in_batches, named, stack
 
 BATCH = 8

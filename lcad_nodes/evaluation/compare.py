@@ -14,9 +14,10 @@ from tqdm import tqdm
 from ..color.lab import gray, lightness
 from ..color.measures import color_difference, colorfulness, psnr, ssim
 from ..color.names import judge_objects
+from ..files.captions import numbered_captions
+from ..files.pictures import BROKEN, PictureError, read_picture
 from ..model.phrases import PhraseError, split_phrases
 from .bootstrap import Estimate, Statistic, estimate, mean, ratio
-from .files import BROKEN, PictureError, numbered_captions, read_picture
 from .metrics import Backbones, FrechetDistance
 from .report import SIDE, Figure, Table, Tile, cell, sheet, write_csv
 from .scoring import Samples

@@ -11,11 +11,11 @@ from tqdm import tqdm
 from ..color.lab import gray, lightness
 from ..color.lock import lock_lightness
 from ..color.measures import colorfulness, psnr, ssim
+from ..scenes.builder import Kinds, Scene, SceneBuilder
+from ..scenes.described import describe_photos
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, guide, unguided
-from .described import describe_photos
 from .report import Figure, Table, Tile, sheet, write_csv
-from .scenes import Kinds, Scene, SceneBuilder
 from .scoring import (
     Samples,
     column,

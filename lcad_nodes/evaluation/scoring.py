@@ -10,7 +10,7 @@ from torch import Tensor
 from ..color.lab import rgb_to_lab
 from ..color.measures import delta_e2000, mean_lab
 from ..color.names import PROTOTYPES, color_matches
-from .scenes import Scene
+from ..scenes.builder import Scene
 
 SEEN = 1.0
 """Mean CIEDE2000 of an object from which two pictures of it are told apart."""

@@ -29,7 +29,7 @@ class DataConfig:
 
     Attributes:
         stamps: folders of cut-outs with alpha and captions, for made-up scenes (see
-            `evaluation.scenes`), which bring every level of description themselves.
+            `scenes`), which bring every level of description themselves.
         photos: photographs, or folders of them, for the backgrounds of scenes.
         split: which of both scenes are made of: those to `train` on, or the fifth that is
             `held_out`.

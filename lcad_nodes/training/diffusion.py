@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from transformers import CLIPTokenizer
 
 from ..color.lab import gray, lightness
-from ..evaluation.scenes import SPOKEN
 from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.decoding import add_luminance
 from ..model.luminance import LuminanceEncoder, LuminanceEncoderConfig, network_input
+from ..scenes.builder import SPOKEN
 from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
 from .data.batches import Batch, batches, draw_numbers

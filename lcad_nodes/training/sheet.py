@@ -7,7 +7,7 @@ from pathlib import Path
 from accelerate import Accelerator
 from torch import Tensor
 
-from ..evaluation.scenes import Scene, contact_sheet
+from ..scenes.builder import Scene, contact_sheet
 from .config import DataConfig
 from .data.batches import Batch, batches
 

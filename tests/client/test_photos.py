@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, ImageOps, TiffImagePlugin
 
-from lcad_nodes.client.formats import READABLE, WRITABLE
 from lcad_nodes.client.photos import (
     Photo,
     PhotoError,
@@ -25,6 +24,7 @@ from lcad_nodes.client.photos import (
     require_place,
     write,
 )
+from lcad_nodes.files.formats import READABLE, WRITABLE
 
 
 def slope(width: int = 40, height: int = 24) -> Image.Image:

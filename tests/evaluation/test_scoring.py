@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from lcad_nodes.evaluation.scenes import Scene, SceneObject
 from lcad_nodes.evaluation.scoring import (
     error,
     hits,
@@ -14,6 +13,7 @@ from lcad_nodes.evaluation.scoring import (
     stack,
     told_apart,
 )
+from lcad_nodes.scenes.builder import Scene, SceneObject
 
 RED, GREEN, GRAY = (0.78, 0.16, 0.14), (0.27, 0.55, 0.2), (0.5, 0.5, 0.5)
 

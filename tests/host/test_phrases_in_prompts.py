@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lcad_nodes.color.names import TERMS
-from lcad_nodes.evaluation.captions import WHERE, Mention, describe
 from lcad_nodes.host.instances import encode_instances, find_instances
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.phrases import PhraseError
+from lcad_nodes.scenes.captions import WHERE, Mention, describe
 
 SENTENCES = (
     "two small dogs with brown ears lying on a striped blue sofa",

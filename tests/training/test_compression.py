@@ -11,9 +11,9 @@ from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file
 from torchvision.models import vgg16
 
-from lcad_nodes.evaluation.scenes import SceneBuilder
 from lcad_nodes.model.checkpoint import CheckpointParts, StateDict, join, split
 from lcad_nodes.model.luminance import network_input
+from lcad_nodes.scenes.builder import SceneBuilder
 from lcad_nodes.training.checkpoints import save_checkpoint
 from lcad_nodes.training.compression import NOTHING, Compression, standardize_latents, train
 from lcad_nodes.training.config import CompressionConfig, DataConfig, FitConfig

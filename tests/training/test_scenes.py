@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 
-from lcad_nodes.evaluation.cutouts import read_cutouts
+from lcad_nodes.scenes.cutouts import read_cutouts
 from lcad_nodes.training.config import DataConfig
 from lcad_nodes.training.data.batches import batches
 from lcad_nodes.training.data.scenes import Scenes

@@ -10,8 +10,8 @@ from golden_weights import Golden, text_encoder_state_dict
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from lcad_nodes.evaluation.scenes import SceneBuilder
 from lcad_nodes.model.checkpoint import LayoutError, join, split
+from lcad_nodes.scenes.builder import SceneBuilder
 from lcad_nodes.training import validation
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.data.batches import Batch

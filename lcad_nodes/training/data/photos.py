@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from ...evaluation.files import Captions, files_below, read_captions
+from ...files.captions import Captions, read_captions
+from ...files.pictures import files_below
 from .pictures import Augment, DataError, Photo, Sample, readable
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")

@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from ...evaluation.files import PictureError, read_picture
+from ...files.pictures import PictureError, read_picture
 from .captions import Detail, tells_sides
 
 HOPELESS = 1000

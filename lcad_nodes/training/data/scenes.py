@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch.utils.data import Dataset
 
-from ...evaluation.scenes import SceneBuilder
+from ...scenes.builder import SceneBuilder
 from ..config import DataConfig
 from .pictures import Sample
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lcad_nodes.evaluation.packages import SourceError, read_sources, resources
+from lcad_nodes.scenes.packages import SourceError, read_sources, resources
 
 
 def resource_file(version: int, path: list[str], content: bytes) -> bytes:

@@ -9,7 +9,8 @@ from PIL import Image
 
 from lcad_nodes.color.lab import rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches
-from lcad_nodes.evaluation.scenes import Scene, SceneBuilder, SceneError, main
+from lcad_nodes.scenes.__main__ import main
+from lcad_nodes.scenes.builder import Scene, SceneBuilder, SceneError
 
 SIZE = 96
 
@@ -184,8 +185,8 @@ def test_backdrops_and_floors_are_for_learning_and_not_for_measuring(
 ) -> None:
     """What they say of one version can be compared with another."""
     measured, free = builder.build(3, objects=2, description="full"), builder.build(3)
-    monkeypatch.setattr("lcad_nodes.evaluation.scenes.STUDIO", 1.0)
-    monkeypatch.setattr("lcad_nodes.evaluation.scenes.FLOOR", 1.0)
+    monkeypatch.setattr("lcad_nodes.scenes.builder.STUDIO", 1.0)
+    monkeypatch.setattr("lcad_nodes.scenes.builder.FLOOR", 1.0)
     assert same(measured, builder.build(3, objects=2, description="full"))
     assert not same(free, builder.build(3))
     grounds = [builder.build(seed).image.amin(dim=0).median() for seed in range(40)]

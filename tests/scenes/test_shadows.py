@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from lcad_nodes.evaluation.shadows import darken, floor_shadow
+from lcad_nodes.scenes.shadows import darken, floor_shadow
 
 
 def test_a_floor_shadow_starts_at_the_foot_and_falls_to_either_side() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcad_nodes.evaluation.cutouts import split_of
-from lcad_nodes.evaluation.described import DESCRIPTIONS, describe_photos
+from lcad_nodes.scenes.cutouts import split_of
+from lcad_nodes.scenes.described import DESCRIPTIONS, describe_photos
 
 TWO_FISH, TWO_HELD_OUT, ONE = "things-fish4", "things-screwdriver3", "erase-gosling"
 

@@ -1,7 +1,6 @@
-"""Pictures in any state, and captions in every format that photos come with."""
+"""Pictures in any state."""
 
 import io
-import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -10,57 +9,7 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
 
-from lcad_nodes.evaluation.files import (
-    CaptionsError,
-    PictureError,
-    numbered_captions,
-    read_captions,
-    read_picture,
-)
-
-COCO = {
-    "images": [{"id": 7, "file_name": "cat.jpg"}, {"id": 8, "file_name": "dog.jpg"}],
-    "annotations": [
-        {"image_id": 7, "caption": "a black cat "},
-        {"image_id": 7, "caption": "a cat"},
-        {"image_id": 8, "caption": "a dog"},
-    ],
-}
-LISTS = {"cat.jpg": ["a black cat", "a cat"], "dog.jpg": ["a dog"]}
-NUMBERED = {"cat.jpg_0": "a black cat", "cat.jpg_1": "a cat", "dog.jpg_0": "a dog"}
-
-
-@pytest.mark.parametrize("content", [COCO, LISTS, NUMBERED])
-def test_every_format_says_the_same(tmp_path: Path, content: dict[str, Any]) -> None:
-    path = tmp_path / "captions.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    assert read_captions(path) == {"cat.jpg": ("a black cat", "a cat"), "dog.jpg": ("a dog",)}
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        ("{", "cannot be read as captions"),
-        ("[]", "expected an object, not list"),
-        ('{"cat.jpg": 3}', "cat.jpg: expected a text or a list"),
-        ('{"annotations": [{"image_id": 1}], "images": []}', "not COCO captions.*KeyError: 1"),
-    ],
-)
-def test_captions_in_no_known_format_are_refused(
-    tmp_path: Path, content: str, message: str
-) -> None:
-    path = tmp_path / "captions.json"
-    path.write_text(content, encoding="utf-8")
-    with pytest.raises(CaptionsError, match=message):
-        read_captions(path)
-
-
-def test_each_description_keeps_its_number(tmp_path: Path) -> None:
-    path = tmp_path / "captions.json"
-    path.write_text('\ufeff{"a.jpg_3": "three", "a.jpg_1": "one"}', encoding="utf-8")
-    assert numbered_captions(path) == [("a.jpg", 3, "three"), ("a.jpg", 1, "one")]
-    path.write_text(json.dumps(COCO), encoding="utf-8")
-    assert [number for _, number, _ in numbered_captions(path)] == [0, 1, 0]
+from lcad_nodes.files.pictures import PictureError, read_picture
 
 
 def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
@@ -165,6 +114,8 @@ def test_a_picture_cut_short_is_refused(kind: str) -> None:
             read_picture(whole[:length])
 
 
-def test_floating_point_numbers_are_refused() -> None:
-    with pytest.raises(PictureError, match="save it with 8 or 16 bits"):
-        read_picture(_encoded(Image.new("F", (4, 4)), "TIFF"))
+def test_floating_point_numbers_are_shares_of_white() -> None:
+    half = _encoded(Image.new("F", (4, 4), 0.5), "TIFF")
+    assert _shown(half)[0] == [128, 128, 128]
+    with pytest.raises(PictureError, match=r"^it holds numbers outside of 0 to 1: save it with 16"):
+        read_picture(_encoded(Image.new("F", (4, 4), 1.1), "TIFF"))

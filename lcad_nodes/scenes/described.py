@@ -9,9 +9,9 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from ..color.names import TERMS
+from .builder import Scene, SceneObject
 from .captions import Mention, describe
 from .cutouts import Split
-from .scenes import Scene, SceneObject
 from .segments import SegmentedPhoto, read_segmented
 
 DESCRIPTIONS = 8

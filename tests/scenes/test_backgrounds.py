@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import ExifTags, Image
 
-from lcad_nodes.evaluation.backgrounds import PhotosError, crop, plain, read_photos, surface
-from lcad_nodes.evaluation.cutouts import split_of
-from lcad_nodes.evaluation.recolor import Painter
+from lcad_nodes.scenes.backgrounds import PhotosError, crop, plain, read_photos, surface
+from lcad_nodes.scenes.cutouts import split_of
+from lcad_nodes.scenes.recolor import Painter
 
 
 def test_surfaces_vary_and_are_drawn_from_the_seed() -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lcad_nodes.evaluation.cutouts import object_name, read_cutouts
-from lcad_nodes.evaluation.packages import read_list
-from lcad_nodes.evaluation.renderings import LIST, collect
+from lcad_nodes.scenes.cutouts import object_name, read_cutouts
+from lcad_nodes.scenes.packages import read_list
+from lcad_nodes.scenes.renderings import LIST, collect
 
 
 def disc() -> bytes:

@@ -1,6 +1,6 @@
 """Collects rendered things, cut out and named, into one folder of stamps for scenes.
 
-`python -m lcad_nodes.evaluation.renderings --emoji FILE --out runs/renderings`; which ones, and
+`python -m lcad_nodes.scenes.renderings --emoji FILE --out runs/renderings`; which ones, and
 from where, stands in `renderings.txt`; their licenses in docs/data.md.
 """
 
@@ -46,7 +46,7 @@ def collect(listed: dict[str, str], emoji: Path, out: Path, share: Path = SHARE)
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Collect the rendered things."""
-    parser = argparse.ArgumentParser(prog="python -m lcad_nodes.evaluation.renderings")
+    parser = argparse.ArgumentParser(prog="python -m lcad_nodes.scenes.renderings")
     parser.add_argument("--emoji", type=Path, required=True, help="the archive of Fluent emoji")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     options = parser.parse_args(arguments)

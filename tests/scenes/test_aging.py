@@ -7,7 +7,7 @@ from PIL import Image
 from torch import Tensor
 
 from lcad_nodes.color.lab import rgb_to_lab
-from lcad_nodes.evaluation.aging import Ager
+from lcad_nodes.scenes.aging import Ager
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,5 @@
-"""Made-up scenes with a known truth: cut-outs in named colors, described at any level.
+"""Made-up scenes with a known truth: cut-outs in named colors, described at any level."""
 
-`python -m lcad_nodes.evaluation.scenes --stamps DIR --photos DIR --out sheet.png` shows some.
-"""
-
-import argparse
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,8 +42,6 @@ SPOKEN = GRAMMAR.union(*map(str.split, PAINTS))
 
 _BILINEAR = Image.Resampling.BILINEAR
 _FLIP = Image.Transpose.FLIP_LEFT_RIGHT
-
-logger = logging.getLogger(__name__)
 
 
 class SceneError(ValueError):
@@ -475,25 +468,3 @@ def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:
         sheet.paste(Image.fromarray(pixels), (x, y))
         draw.text((x + 2, y + height), fill(scene.text, width // 6), fill="black")
     return sheet
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Write a contact sheet of scenes."""
-    parser = argparse.ArgumentParser(prog="python -m lcad_nodes.evaluation.scenes")
-    parser.add_argument("--stamps", type=Path, nargs="+", required=True, help="folders of cut-outs")
-    parser.add_argument("--photos", type=Path, nargs="*", default=[], help="photographs or folders")
-    parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
-    parser.add_argument("--size", type=int, default=256, help="side of a scene in pixels")
-    parser.add_argument("--count", type=int, default=40, help="number of scenes")
-    parser.add_argument("--seed", type=int, default=0, help="seed of the first scene")
-    parser.add_argument("--split", choices=["train", "held_out"], default="train")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    builder = SceneBuilder(options.stamps, options.photos, options.size, options.split)
-    scenes = [builder.build(options.seed + index) for index in range(options.count)]
-    contact_sheet(scenes, columns=8).save(options.out)
-    logger.info("%d scenes in %s", len(scenes), options.out)
-
-
-if __name__ == "__main__":
-    main()

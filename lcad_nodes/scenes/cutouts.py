@@ -15,7 +15,7 @@ from PIL import Image
 
 from ..color.lab import rgb_to_lab
 from ..color.names import TERMS
-from .files import BROKEN
+from ..files.pictures import BROKEN
 
 logger = logging.getLogger(__name__)
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from lcad_nodes.evaluation.cutouts import split_of
-from lcad_nodes.evaluation.packages import read_list
-from lcad_nodes.evaluation.photographs import LIST as PHOTOGRAPHS
-from lcad_nodes.evaluation.scenes import SceneBuilder, SceneError
-from lcad_nodes.evaluation.segments import LIST, read_segmented
+from lcad_nodes.scenes.builder import SceneBuilder, SceneError
+from lcad_nodes.scenes.cutouts import split_of
+from lcad_nodes.scenes.packages import read_list
+from lcad_nodes.scenes.photographs import LIST as PHOTOGRAPHS
+from lcad_nodes.scenes.segments import LIST, read_segmented
 
 
 @pytest.fixture(scope="module")

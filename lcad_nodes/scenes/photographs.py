@@ -1,6 +1,6 @@
 """Collects the photographs for scenes from Debian's packages into one folder of small JPEGs.
 
-`python -m lcad_nodes.evaluation.photographs --out runs/photographs`; which ones, and from where,
+`python -m lcad_nodes.scenes.photographs --out runs/photographs`; which ones, and from where,
 stands in `photographs.txt`; their licenses in docs/data.md. Those of `more_photographs.txt`, for
 `--more`, are for training alone: what is measured with stays the same as training gets more.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from .files import PictureError, read_picture
+from ..files.pictures import PictureError, read_picture
 from .packages import SHARE, SourceError, read_list, read_sources
 
 LIST = Path(__file__).with_name("photographs.txt")
@@ -53,7 +53,7 @@ def _shrink(image: Image.Image) -> Image.Image:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Collect the photographs."""
-    parser = argparse.ArgumentParser(prog="python -m lcad_nodes.evaluation.photographs")
+    parser = argparse.ArgumentParser(prog="python -m lcad_nodes.scenes.photographs")
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     parser.add_argument("--more", action="store_true", help="those that are for training alone")
     options = parser.parse_args(arguments)

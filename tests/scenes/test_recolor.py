@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from lcad_nodes.color.lab import rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches
-from lcad_nodes.evaluation.recolor import FURTHER, MODIFIED, PAINTS, Painter, draw_terms, to_rgb
+from lcad_nodes.scenes.recolor import FURTHER, MODIFIED, PAINTS, Painter, draw_terms, to_rgb
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lcad_nodes.evaluation.cutouts import StampsError, object_name, read_cutouts, split_of
+from lcad_nodes.scenes.cutouts import StampsError, object_name, read_cutouts, split_of
 
 Write = Callable[[Image.Image, str], Path]
 

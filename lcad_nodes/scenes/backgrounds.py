@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from ..files.pictures import PictureError, files_below, read_picture
 from .cutouts import Split, split_of
-from .files import PictureError, files_below, read_picture
 from .recolor import Painter, to_rgb
 
 PHOTO_SIDE = 384

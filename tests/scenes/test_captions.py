@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lcad_nodes.evaluation.captions import Mention, article, describe
+from lcad_nodes.scenes.captions import Mention, article, describe
 
 mentions = st.lists(
     st.builds(

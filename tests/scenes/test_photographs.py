@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from lcad_nodes.evaluation.packages import read_list
-from lcad_nodes.evaluation.photographs import LIST, MORE, collect
+from lcad_nodes.scenes.packages import read_list
+from lcad_nodes.scenes.photographs import LIST, MORE, collect
 
 
 def jpeg() -> bytes:

@@ -1,0 +1,1 @@
+"""Files that people bring: pictures in any state, and captions in any known format."""

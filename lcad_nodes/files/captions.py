@@ -1,0 +1,74 @@
+"""Descriptions of photos, in any known format."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+Captions = dict[str, tuple[str, ...]]
+"""Descriptions by file name."""
+
+_NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d+)")
+
+
+class CaptionsError(ValueError):
+    """A caption file is not in a known format; the message names file and place."""
+
+
+def read_captions(path: Path) -> Captions:
+    """Read the descriptions of photos, by file name; see `numbered_captions`.
+
+    Raises:
+        CaptionsError: if the file is in no known format.
+    """
+    captions: dict[str, list[str]] = {}
+    for name, _, text in numbered_captions(path):
+        captions.setdefault(name, []).append(text)
+    return {name: tuple(texts) for name, texts in captions.items()}
+
+
+def numbered_captions(path: Path) -> list[tuple[str, int, str]]:
+    """Read descriptions: the photo's file name, which of its descriptions it is, and the text.
+
+    Known formats: COCO's own (`images` and `annotations`); a text or a list of texts for every
+    file name; and one text for every `<file name>_<number>`, as in Extended COCO-Stuff and
+    Multi-instances.
+
+    Raises:
+        CaptionsError: if the file is none of these.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CaptionsError(f"{path} cannot be read as captions: {error}") from error
+    if not isinstance(content, dict):
+        raise CaptionsError(f"{path}: expected an object, not {type(content).__name__}")
+    entries = _coco(content, path) if "annotations" in content else content
+    return list(_numbered(entries, path))
+
+
+def _numbered(entries: Mapping[str, Any], path: Path) -> Iterator[tuple[str, int, str]]:
+    for key, value in entries.items():
+        name, first, texts = key, 0, value
+        if isinstance(value, str):
+            texts = [value]
+            if found := _NUMBERED.fullmatch(key):
+                name, first = found["name"], int(found["number"])
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise CaptionsError(f"{path}: {key}: expected a text or a list of texts")
+        yield from ((name, number, text.strip()) for number, text in enumerate(texts, first))
+
+
+def _coco(content: Mapping[str, Any], path: Path) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    try:
+        names = {image["id"]: image["file_name"] for image in content["images"]}
+        for annotation in content["annotations"]:
+            found.setdefault(names[annotation["image_id"]], []).append(annotation["caption"])
+    except (KeyError, TypeError) as error:
+        raise CaptionsError(
+            f"{path}: not COCO captions: images need id and file_name, annotations image_id and "
+            f"caption ({type(error).__name__}: {error})"
+        ) from error
+    return found

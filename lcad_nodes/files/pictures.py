@@ -1,0 +1,159 @@
+"""Pictures in any state, read as they are meant to be seen."""
+
+import io
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import ExifTags, Image, ImageCms
+
+from .formats import DECODERS
+
+# What Pillow lets through, decoding or encoding, when a file's numbers make no sense.
+SENSELESS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, struct.error)
+BROKEN = (*SENSELESS, EOFError, OSError, SyntaxError)
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by its EXIF orientation."""
+
+
+class PictureError(ValueError):
+    """A picture cannot be decoded; the message says what was found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as it is meant to be seen.
+
+    Attributes:
+        rgb: upright, eight bits, in sRGB; what is see-through is on white.
+        alpha: how opaque it is, or None where it is opaque everywhere.
+        doubt: why its color profile was left out; None: it was not, or there is none.
+    """
+
+    rgb: Image.Image
+    alpha: Image.Image | None
+    doubt: str | None
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file in a folder and its subfolders, linked ones too; none is entered twice."""
+    entered: set[Path] = set()
+    for here, folders, names in os.walk(folder, followlinks=True):
+        real = Path(here).resolve()
+        if real in entered:
+            folders.clear()
+            continue
+        entered.add(real)
+        folders.sort()
+        yield from (Path(here) / name for name in names)
+
+
+def read_picture(source: Path | bytes) -> Image.Image:
+    """Read a picture as it is meant to be seen: upright, in sRGB, on white where see-through.
+
+    An orientation or a color profile that cannot be read, or does not fit, is passed over.
+
+    Args:
+        source: a path, or the encoded bytes.
+
+    Returns:
+        RGB of 8 bits.
+
+    Raises:
+        PictureError: if it is broken, cut short, too large, or no picture.
+    """
+    try:
+        # By its bytes, not its name: Pillow maps a named TIFF into memory, and turned ones wrongly.
+        encoded = source if isinstance(source, bytes) else source.read_bytes()
+        with Image.open(io.BytesIO(encoded), formats=DECODERS) as image:
+            image.load()
+            return as_seen(image, _orientation(image)).rgb
+    except PictureError:
+        raise
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        raise PictureError(f"{type(error).__name__}: {error}") from error
+
+
+def as_seen(image: Image.Image, orientation: int) -> Picture:
+    """A loaded picture turned upright, in eight bits and sRGB.
+
+    Args:
+        image: of any mode.
+        orientation: what its EXIF data say, 1 to 8; others leave it as it is.
+
+    Raises:
+        PictureError: if it holds floating-point numbers outside of 0 to 1.
+    """
+    profile = image.info.get("icc_profile")
+    image, alpha = _split(_in_eight_bits(image))
+    rgb, doubt = _in_srgb(image, profile)
+    if alpha is not None:
+        rgb = Image.composite(rgb, Image.new("RGB", rgb.size, "white"), alpha)
+    turn = TURNS.get(orientation)
+    if turn is not None:
+        rgb, alpha = rgb.transpose(turn), None if alpha is None else alpha.transpose(turn)
+    return Picture(rgb, alpha, doubt)
+
+
+def _in_eight_bits(image: Image.Image) -> Image.Image:
+    """Scale what has more than eight bits a channel; a scan's white stays white."""
+    if image.mode == "F":
+        values = np.asarray(image)
+        if not (values.min() >= 0 and values.max() <= 1):
+            raise PictureError("it holds numbers outside of 0 to 1: save it with 16 bits")
+        return Image.fromarray((values * 255).round().astype(np.uint8))
+    if not image.mode.startswith("I"):
+        return image
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))
+    white = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
+    share = np.asarray(image, dtype=np.float32) / white  # Pillow would clip 16 bits at 255
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # Pillow leaves these negative
+        share = 1 - share
+    return Image.fromarray((share.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def _split(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
+    """Its colors in a mode that profiles are for, and how opaque it is where it is not so."""
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode == "LA" else "RGBA")
+        alpha = image.getchannel("A")
+        return image.convert(image.mode[:-1]), None if alpha.getextrema() == (255, 255) else alpha
+    if image.mode in {"L", "RGB", "CMYK"}:
+        return image, None
+    return image.convert("L" if image.mode == "1" else "RGB"), None
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> tuple[Image.Image, str | None]:
+    """RGB in sRGB, and why the profile was left out if it was."""
+    if not profile:
+        return image.convert("RGB"), None
+    try:
+        own = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        space = own.profile.xcolor_space.strip()  # pyright: ignore[reportAttributeAccessIssue]
+        if image.mode == "L" and space == "RGB":
+            image = image.convert("RGB")  # as programs leave it that took the colors out
+        srgb = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(image, own, srgb, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError) as error:
+        return image.convert("RGB"), str(error)
+    return converted or image, None  # None is of conversions in place alone
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return image.getexif().get(ExifTags.Base.Orientation, 1)
+    except BROKEN:
+        return 1

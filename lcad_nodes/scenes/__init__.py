@@ -1,0 +1,1 @@
+"""Made-up scenes with a known truth, for training and for measuring, and what they are made of."""
