@@ -1,7 +1,8 @@
-"""Measure a model, take it apart, or compare methods by their pictures.
+"""Measure a model, take it apart, colorize a set as published, or compare methods.
 
 python -m lcad_nodes.evaluation mini
 python -m lcad_nodes.evaluation ablations
+python -m lcad_nodes.evaluation colorize --checkpoint FILE --photos DIR --captions FILE --out DIR
 python -m lcad_nodes.evaluation compare DIR [DIR ...] --truth DIR
 """
 
@@ -28,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    command = {"mini": _mini, "ablations": _ablations, "compare": _compare}[options.command]
+    commands = {"mini": _mini, "ablations": _ablations, "colorize": _colorize, "compare": _compare}
+    command = commands[options.command]
     try:
         report = command(options)
     except (OSError, ValueError) as error:
@@ -59,6 +61,18 @@ def _ablations(options: argparse.Namespace) -> str:
     return write(results, options.out)
 
 
+def _colorize(options: argparse.Namespace) -> str:
+    use_comfyui()
+    from .colorizer import Colorizer, Settings
+    from .results import Published, colorize
+
+    file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
+    colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
+    how = Published(file.name, size, steps, cfg, options.lightness, options.seed)
+    places = (options.photos, options.captions, options.out)
+    return colorize(colorizer, *places, how, first=options.first)
+
+
 def _compare(options: argparse.Namespace) -> str:
     # Backbones come from the disk or not at all; the Hub's client reads this as it is imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
@@ -83,8 +97,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    mini = commands.add_parser("mini", help="the bars of a model, on scenes never trained on")
-    _model_options(mini, scenes=200, steps=20, out=Path("runs/mini-bars"))
+    mini = commands.add_parser("mini", help="the targets of a model, on scenes never trained on")
+    _model_options(mini, scenes=200, steps=20, out=Path("runs/mini-targets"))
     mini.add_argument(
         "--kinds", nargs="+", default=[], help="measure these rows alone, such as one or several"
     )
@@ -93,6 +107,23 @@ def _parser() -> argparse.ArgumentParser:
     _model_options(ablations, scenes=40, steps=10, out=Path("runs/ablations"))
     ablations.add_argument(
         "--plain-l1", type=Path, help="a checkpoint trained with plain L1, not the artifact map"
+    )
+    colorize = commands.add_parser("colorize", help="a set with the published sampler")
+    colorize.add_argument("--checkpoint", type=Path, required=True, help="the model")
+    colorize.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    colorize.add_argument(
+        "--captions", type=Path, required=True, help="JSON: descriptions by file name"
+    )
+    colorize.add_argument("--out", type=Path, required=True, help="folder to fill, or to go on in")
+    colorize.add_argument(
+        "--size", type=int, default=256, help="scale to so many px a side; 0: keep the shape"
+    )
+    colorize.add_argument("--steps", type=_positive, default=50, help="sampling steps")
+    colorize.add_argument("--cfg", type=float, default=7.0, help="guidance scale")
+    colorize.add_argument("--lightness", choices=["decoder", "input"], default="decoder")
+    colorize.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
+    colorize.add_argument(
+        "--first", action="store_true", help="only the first description of every photograph"
     )
     compare = commands.add_parser("compare", help="folders of results, side by side")
     compare.add_argument("folders", type=Path, nargs="+", help="one folder of results a method")

@@ -15,7 +15,7 @@ from ..host.guidance import Guidance, Mode, guide_attention
 from ..host.instances import Instances, encode_instances
 from ..host.loading import Checkpoint, CheckpointError, load_checkpoint
 from ..host.luminance import CHECKPOINTS, Luminance, encode_luminance
-from ..host.sampling import SamplerSettings, sample
+from ..host.sampling import SamplerSettings, sample, sample_as_published
 from ..model.geometry import Geometry
 from ..model.guidance import Reduction
 
@@ -90,6 +90,16 @@ class Colorizer:
         """Sample latents, Bx4xhxw, one description a picture."""
         positive = _together([self._encode(text) for text in texts])
         return self._sample(self.checkpoint.model, positive, luminance, seed)
+
+    @torch.inference_mode()
+    def sample_as_published(self, luminance: Luminance, text: str, seed: int) -> Tensor:
+        """Sample a latent, 1x4xhxw, with the published schedule."""
+        positive, negative = self._encode(text), self._encode("")
+        model, how = self.checkpoint.model, self.settings
+        found = sample_as_published(
+            model, positive, negative, luminance, seed=seed, steps=how.steps, cfg=how.cfg
+        )
+        return found["samples"]
 
     @torch.inference_mode()
     def sample_guided(

@@ -1,8 +1,9 @@
-"""The bars of a small model, on objects and photographs that it was never trained on."""
+"""The targets of a small model, on objects and photographs that it was never trained on."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -43,40 +44,40 @@ class Row:
         key: which samples it is computed from.
         name: what the figure is.
         statistic: how the figure follows from the samples.
-        bar: the least and the most that it should be; None: reported only.
-        share: whether it is a share, given in percent.
+        target: the least and the most that it should be; None: reported only.
+        unit: "%" of a share, "points" of a difference of shares; both are given in hundredths.
     """
 
     key: str
     name: str
     statistic: Statistic
-    bar: tuple[float, float] | None
-    share: bool = False
+    target: tuple[float, float] | None
+    unit: Literal["", "%", "points"] = ""
 
     def cells(self, found: Estimate) -> tuple[str, ...]:
-        """The row as text: figure, value, interval, number of scenes, bar, whether it is met."""
+        """The row as text: figure, value, interval, number of scenes, target, whether it is met."""
         interval = f"{self._number(found.low)} to {self._number(found.high)}"
         met = ""
-        if self.bar is not None:
+        if self.target is not None:
             exact = round(found.value, 9)  # a difference of shares is off in its last digit
-            met = "yes" if self.bar[0] <= exact <= self.bar[1] else "no"
+            met = "yes" if self.target[0] <= exact <= self.target[1] else "no"
         value = self._number(found.value)
-        return (self.name, value, interval, str(found.count), self._bar(), met)
+        return (self.name, value, interval, str(found.count), self._target(), met)
 
-    def _bar(self) -> str:
-        if self.bar is None:
+    def _target(self) -> str:
+        if self.target is None:
             return ""
-        least, most = self.bar
+        least, most = self.target
         if most == self._limit:
             return f"≥ {self._number(least)}"
         return f"{self._number(least)} to {self._number(most)}" if least else f"≤ {most:g}"
 
     @property
     def _limit(self) -> float:
-        return 1.0 if self.share else float("inf")
+        return 1.0 if self.unit else float("inf")
 
     def _number(self, value: float) -> str:
-        return f"{100 * value:.1f} %" if self.share else f"{value:.4g}"
+        return f"{100 * value:.1f} {self.unit}" if self.unit else f"{value:.4g}"
 
 
 def _unguided(means: Means) -> Means:
@@ -89,21 +90,21 @@ def _gain(means: Means) -> Means:
 
 INF = float("inf")
 ROWS = (
-    Row("one", "color accuracy, one object", ratio, (0.95, 1), share=True),
-    Row("several", "color accuracy, 2-3 different objects, no masks", ratio, (0.85, 1), share=True),
-    Row("unplaced", "the same, not told where they are", ratio, (0.85, 1), share=True),
-    Row("alike", "binding, 2-3 of one kind, masks and guidance", ratio, (0.95, 1), share=True),
-    Row("alike", "the same without guidance", _unguided, None, share=True),
-    Row("alike", "what guidance adds, in points", _gain, (0.3, 1), share=True),
+    Row("one", "color accuracy, one object", ratio, (0.95, 1), unit="%"),
+    Row("several", "color accuracy, 2-3 different objects, no masks", ratio, (0.85, 1), unit="%"),
+    Row("unplaced", "the same, not told where they are", ratio, (0.85, 1), unit="%"),
+    Row("alike", "binding, 2-3 of one kind, masks and guidance", ratio, (0.95, 1), unit="%"),
+    Row("alike", "the same without guidance", _unguided, None, unit="%"),
+    Row("alike", "what guidance adds", _gain, (0.3, 1), unit="points"),
     Row(
         "masks alone",
         "binding, not told where they are, masks and guidance",
         ratio,
         (0.95, 1),
-        True,
+        unit="%",
     ),
-    Row("masks alone", "the same without guidance", _unguided, None, share=True),
-    Row("masks alone", "what guidance adds, in points", _gain, (0.3, 1), share=True),
+    Row("masks alone", "the same without guidance", _unguided, None, unit="%"),
+    Row("masks alone", "what guidance adds", _gain, (0.3, 1), unit="points"),
     Row("outside one", "mean ΔE2000 to the truth outside one object", mean, (0, 6)),
     Row("gray outside one", "the same of the gray photo", mean, None),
     Row("outside several", "mean ΔE2000 to the truth outside 2-3 objects", mean, (0, 6)),
@@ -112,14 +113,22 @@ ROWS = (
     Row("autoencoder", "autoencoder on true colors, PSNR in dB", mean, (30, INF)),
     Row("locked", "the same with the photo's lightness, PSNR in dB", mean, None),
     Row("colorfulness", "no description: colorfulness over the truth's", ratio, (0.75, 1.25)),
-    Row("distinct", "distinct descriptions, distinct pictures", ratio, (1, 1), share=True),
-    Row("repeated", "same description and seed, same picture", ratio, (1, 1), share=True),
-    Row("photograph", "color accuracy on held-out photographs of one thing", _unguided, None, True),
-    Row("photograph", "the same with mask and guidance", ratio, None, share=True),
-    Row("held out", "binding on held-out photographs, masks and guidance", ratio, None, True),
-    Row("held out", "the same without guidance", _unguided, None, share=True),
-    Row("trained on", "binding on photographs of the training set, guidance", ratio, None, True),
-    Row("trained on", "the same without guidance", _unguided, None, share=True),
+    Row("distinct", "distinct descriptions, distinct pictures", ratio, (1, 1), unit="%"),
+    Row("repeated", "same description and seed, same picture", ratio, (1, 1), unit="%"),
+    Row(
+        "photograph",
+        "color accuracy on held-out photographs of one thing",
+        _unguided,
+        None,
+        unit="%",
+    ),
+    Row("photograph", "the same with mask and guidance", ratio, None, unit="%"),
+    Row("held out", "binding on held-out photographs, masks and guidance", ratio, None, unit="%"),
+    Row("held out", "the same without guidance", _unguided, None, unit="%"),
+    Row(
+        "trained on", "binding on photographs of the training set, guidance", ratio, None, unit="%"
+    ),
+    Row("trained on", "the same without guidance", _unguided, None, unit="%"),
 )
 
 
@@ -346,7 +355,7 @@ def write(measurement: Measurement, out: Path) -> str:
     out.mkdir(parents=True, exist_ok=True)
     figures = measurement.figures()
     rows = tuple(row.cells(found) for row, found in figures.items())
-    table = Table(("figure", "value", "95 % interval", "scenes", "bar", "met"), rows).markdown()
+    table = Table(("metric", "value", "95 % interval", "scenes", "target", "met"), rows).markdown()
     (out / "mini.md").write_text(f"{table}\n", encoding="utf-8")
     write_csv([Figure(row.key, row.name, e) for row, e in figures.items()], out / "mini.csv")
     sheet(measurement.tiles).save(out / "mini.png")

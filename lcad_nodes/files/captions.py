@@ -4,10 +4,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Captions = dict[str, tuple[str, ...]]
 """Descriptions by file name."""
+
+Said = TypeVar("Said")
 
 _NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d+)")
 
@@ -46,6 +48,17 @@ def numbered_captions(path: Path) -> list[tuple[str, int, str]]:
         raise CaptionsError(f"{path}: expected an object, not {type(content).__name__}")
     entries = _coco(content, path) if "annotations" in content else content
     return list(_numbered(entries, path))
+
+
+def captions_of(path: Path, said: Mapping[str, Said]) -> Said | None:
+    """What is said of a photo, by its path in its folder, if anything.
+
+    `vg/VG_100K/1.jpg` may be called so, or `vg_VG_100K_1.jpg`, `vg_1.jpg` (as in Multi-instances)
+    or `1.jpg`.
+    """
+    name = path.as_posix()
+    names = name, name.replace("/", "_"), f"{path.parts[0]}_{path.name}", path.name
+    return next((said[name] for name in names if said.get(name)), None)
 
 
 def _numbered(entries: Mapping[str, Any], path: Path) -> Iterator[tuple[str, int, str]]:

@@ -152,6 +152,44 @@ def sample(
     return {**start, "samples": samples}
 
 
+def sample_as_published(
+    model: ModelPatcher,
+    positive: Conditioning,
+    negative: Conditioning,
+    luminance: Luminance,
+    *,
+    seed: int,
+    steps: int,
+    cfg: float,
+) -> dict[str, Tensor]:
+    """Sample with the published schedule, as `SamplerCustom` does with `LCAD_ReferenceSchedule`.
+
+    Returns:
+        A LATENT, one a photo.
+
+    Raises:
+        ConditioningError: if model and luminance do not fit.
+        ScheduleError: if the schedule has no such number of steps.
+    """
+    start = empty_latent(luminance)
+    latent = start["samples"]
+    check_luminance(luminance.features[-1], extra_channels(model), latent)
+    sigmas = reference_sigmas(model, steps)
+    samples = comfy.sample.sample_custom(
+        model,
+        comfy.sample.prepare_noise(latent, seed),
+        cfg,
+        ReferenceSampler(sigmas),
+        sigmas,
+        add_luminance(positive, luminance),
+        add_luminance(negative, luminance),
+        latent,
+        disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
+        seed=seed,
+    )
+    return {**start, "samples": samples}
+
+
 def _preview(model: ModelPatcher, luminance: Luminance) -> Callable[[Tensor], Any]:
     """Choose what is shown of a step, as the user has set previews: a picture, or nothing."""
     previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from torch.utils.data import Dataset
 
-from ...files.captions import Captions, read_captions
+from ...files.captions import captions_of, read_captions
 from ...files.pictures import files_below
 from .pictures import Augment, DataError, Photo, Sample, readable
 
@@ -37,7 +37,9 @@ class PhotoFolder(Dataset[Sample]):
         if not paths:
             raise DataError(f"{folder} holds no photos ({', '.join(SUFFIXES)})")
         said = read_captions(captions) if captions else {}
-        self.photos = [Photo(str(p), p, _texts(p.relative_to(folder), said)) for p in paths]
+        self.photos = [
+            Photo(str(p), p, captions_of(p.relative_to(folder), said) or ()) for p in paths
+        ]
         described = sum(bool(photo.texts) for photo in self.photos)
         if captions and not described:
             raise DataError(
@@ -62,11 +64,3 @@ class PhotoFolder(Dataset[Sample]):
         order = np.random.default_rng([self.seed, number // count]).permutation(count)
         for place in range(count):
             yield self.photos[order[(number + place) % count]]
-
-
-def _texts(path: Path, said: Captions) -> tuple[str, ...]:
-    """What is said of a photo: `vg/VG_100K/1.jpg` may be called so, or `vg_VG_100K_1.jpg`,
-    `vg_1.jpg` (as in Multi-instances) or `1.jpg`."""
-    name = path.as_posix()
-    names = name, name.replace("/", "_"), f"{path.parts[0]}_{path.name}", path.name
-    return next((said[name] for name in names if said.get(name)), ())

@@ -1,0 +1,89 @@
+"""A set of photographs and descriptions, colorized with the published sampler."""
+
+import json
+from pathlib import Path
+
+import nodes
+import numpy as np
+import pytest
+import torch
+from comfy_extras.nodes_custom_sampler import SamplerCustom
+from PIL import Image
+
+from lcad_nodes.evaluation.__main__ import main
+from lcad_nodes.evaluation.colorizer import Colorizer, Settings
+from lcad_nodes.host.conditioning import add_luminance, empty_latent
+from lcad_nodes.nodes.sample import ReferenceSchedule
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    folder = tmp_path / "photos"
+    (folder / "vg").mkdir(parents=True)
+    noise = np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    for name in ("a.jpg", "vg/1.jpg"):
+        Image.fromarray(noise).save(folder / name)
+    (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+def colorize(checkpoint: Path, photos: Path, out: Path, *more: str) -> None:
+    captions = photos.parent / "captions.json"
+    said = {"a.jpg_0": "a red cup", "a.jpg_2": "a blue cup", "vg_1.jpg": "a hat", "broken.jpg": "x"}
+    captions.write_text(json.dumps(said), encoding="utf-8")
+    files = ["--checkpoint", checkpoint, "--photos", photos, "--captions", captions, "--out", out]
+    main(["colorize", *map(str, files), "--size", "64", "--steps", "2", *more])
+
+
+def test_every_description_gets_its_picture_and_a_second_call_goes_on(
+    small_checkpoint: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    colorize(small_checkpoint, photos, out)
+    assert "3 pictures made, 0 were there, 1 left out" in capsys.readouterr().out
+    made = {file.relative_to(out).as_posix() for file in out.rglob("*.png")}
+    assert made == {"a_0.png", "a_2.png", "vg/1_0.png"}
+    pictures = [np.asarray(Image.open(out / name), dtype=int) for name in ("a_0.png", "a_2.png")]
+    assert pictures[0].shape == (64, 64, 3)
+    assert np.abs(pictures[0] - pictures[1]).max() > 1
+    before = (out / "a_0.png").read_bytes()
+    (out / "a_0.png").unlink()
+    colorize(small_checkpoint, photos, out)
+    assert "1 pictures made, 2 were there" in capsys.readouterr().out
+    assert (out / "a_0.png").read_bytes() == before
+
+
+def test_pictures_of_other_settings_are_not_mixed_in(
+    small_checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    colorize(small_checkpoint, photos, tmp_path / "out", "--first")
+    assert not (tmp_path / "out" / "a_2.png").exists()
+    with pytest.raises(SystemExit, match="other settings"):
+        colorize(small_checkpoint, photos, tmp_path / "out", "--cfg", "4.5")
+
+
+def test_captions_of_other_photographs_are_refused(
+    small_checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    for file in photos.rglob("*.jpg"):
+        file.rename(file.with_name(f"other-{file.name}"))
+    with pytest.raises(SystemExit, match="describes none of the 3 pictures"):
+        colorize(small_checkpoint, photos, tmp_path / "out")
+
+
+def test_the_sampler_is_the_published_one(small_checkpoint: Path) -> None:
+    colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=3, cfg=4.5))
+    luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
+    sampled = colorizer.sample_as_published(luminance, "a red cup", seed=5)
+    model, clip = colorizer.checkpoint.model, colorizer.checkpoint.clip
+    prompts = [
+        add_luminance(nodes.CLIPTextEncode().encode(clip, text)[0], luminance)
+        for text in ("a red cup", "")
+    ]
+    sigmas, sampler = ReferenceSchedule.execute(model, 3).args
+    start = empty_latent(luminance)
+    positive, negative = prompts
+    expected = SamplerCustom.execute(
+        model, True, 5, 4.5, positive, negative, sampler, sigmas, start
+    )
+    assert torch.equal(sampled, expected.args[0]["samples"])
