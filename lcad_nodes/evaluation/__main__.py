@@ -77,10 +77,11 @@ def _compare(options: argparse.Namespace) -> str:
     # Backbones come from the disk or not at all; the Hub's client reads this as it is imported.
     os.environ["HF_HUB_OFFLINE"] = "1"
     from .compare import compare
+    from .matching import Files
     from .metrics import load_backbones
 
-    files = (options.folders, options.truth, options.captions, options.masks)
-    return compare(*files, load_backbones(options.clip)).write(options.out)
+    files = Files(options.folders, options.truth, options.captions, options.phrases, options.masks)
+    return compare(files, load_backbones(options.clip), options.size).write(options.out)
 
 
 def _colorizer(options: argparse.Namespace, checkpoint: Path) -> "Colorizer":
@@ -108,33 +109,58 @@ def _parser() -> argparse.ArgumentParser:
     ablations.add_argument(
         "--plain-l1", type=Path, help="a checkpoint trained with plain L1, not the artifact map"
     )
-    colorize = commands.add_parser("colorize", help="a set with the published sampler")
-    colorize.add_argument("--checkpoint", type=Path, required=True, help="the model")
-    colorize.add_argument("--photos", type=Path, required=True, help="folder of photographs")
-    colorize.add_argument(
+    _colorize_options(commands.add_parser("colorize", help="a set with the published sampler"))
+    _compare_options(commands.add_parser("compare", help="folders of results, side by side"))
+    return parser
+
+
+def _colorize_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--checkpoint", type=Path, required=True, help="the model")
+    parser.add_argument("--photos", type=Path, required=True, help="folder of photographs")
+    parser.add_argument(
         "--captions", type=Path, required=True, help="JSON: descriptions by file name"
     )
-    colorize.add_argument("--out", type=Path, required=True, help="folder to fill, or to go on in")
-    colorize.add_argument(
+    parser.add_argument("--out", type=Path, required=True, help="folder to fill, or to go on in")
+    parser.add_argument(
         "--size", type=int, default=256, help="scale to so many px a side; 0: keep the shape"
     )
-    colorize.add_argument("--steps", type=_positive, default=50, help="sampling steps")
-    colorize.add_argument("--cfg", type=float, default=7.0, help="guidance scale")
-    colorize.add_argument("--lightness", choices=["decoder", "input"], default="decoder")
-    colorize.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
-    colorize.add_argument(
+    parser.add_argument("--steps", type=_positive, default=50, help="sampling steps")
+    parser.add_argument("--cfg", type=float, default=7.0, help="guidance scale")
+    parser.add_argument("--lightness", choices=["decoder", "input"], default="decoder")
+    parser.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
+    parser.add_argument(
         "--first", action="store_true", help="only the first description of every photograph"
     )
-    compare = commands.add_parser("compare", help="folders of results, side by side")
-    compare.add_argument("folders", type=Path, nargs="+", help="one folder of results a method")
-    compare.add_argument("--truth", type=Path, required=True, help="the photographs in color")
-    compare.add_argument("--captions", type=Path, help="JSON: descriptions by file name")
-    compare.add_argument("--masks", type=Path, help="folder of NAME.0.png, NAME.1.png, ...")
-    compare.add_argument(
-        "--clip", default="openai/clip-vit-base-patch16", help="name or folder of the CLIP model"
+
+
+def _compare_options(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Pictures belong together by their paths below their folders, without type: 1950/scan.jpg, "
+        "1950/scan.png and 1950/scan.color.jpg. Where a photograph scan has several descriptions, "
+        "scan_0.png, scan_1.png and so on are its results. A folder inside another one that is "
+        "given too, such as one of results inside --truth, is no part of that."
     )
-    compare.add_argument("--out", type=Path, default=Path("runs/comparison"), help="folder to fill")
-    return parser
+    add = parser.add_argument
+    add("folders", type=Path, nargs="+", help="one folder of results a method")
+    add("--truth", type=Path, required=True, help="the photographs in color")
+    add(
+        "--size",
+        type=_positive,
+        metavar="N",
+        help="scale everything to N x N px first, as the literature does to 256 (default: results "
+        "to the size of their truth)",
+    )
+    add("--captions", type=Path, help="JSON: descriptions by file name")
+    add("--masks", type=Path, help="folder of NAME.0.png, NAME.1.png, ...: one for each phrase")
+    add(
+        "--phrases",
+        type=Path,
+        help="JSON: lists of phrases by file name, one phrase for each mask (default: the "
+        "comma-separated parts of the description)",
+    )
+    clip = "openai/clip-vit-base-patch16"
+    add("--clip", default=clip, help="name or folder of the CLIP model (default: %(default)s)")
+    add("--out", type=Path, default=Path("runs/comparison"), help="folder to fill")
 
 
 def _positive(text: str) -> int:

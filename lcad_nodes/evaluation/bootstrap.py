@@ -25,7 +25,7 @@ class Estimate:
         value: the figure.
         low: lower end of its 95 % confidence interval; NaN where it has none.
         high: upper end; NaN likewise.
-        count: how many scenes it is over.
+        count: how many scenes, or pictures, it is over.
     """
 
     value: float
@@ -44,15 +44,28 @@ def ratio(means: Means) -> Means:
     return means[..., 0] / means[..., 1]
 
 
-def estimate(samples: Sequence[Sequence[float]], statistic: Statistic) -> Estimate:
+def difference(statistic: Statistic) -> Statistic:
+    """The figure of the first half of the columns less that of the second: a paired difference."""
+
+    def apart(means: Means) -> Means:
+        one, other = np.split(means, 2, axis=-1)
+        return statistic(one) - statistic(other)
+
+    return apart
+
+
+def estimate(
+    samples: Sequence[Sequence[float]], statistic: Statistic, groups: Sequence[str] | None = None
+) -> Estimate:
     """A figure and its percentile interval (Efron 1979), scenes drawn again with replacement.
 
-    Objects of one scene are drawn together, since they are not independent of each other. The
-    drawing has a fixed seed.
+    Objects of one scene are drawn together, since they are not independent of each other, and so
+    are samples of one group. The drawing has a fixed seed.
 
     Args:
         samples: what was measured, scenes x columns.
         statistic: the figure as a function of the columns' means.
+        groups: which group each sample is of; None: each is one of its own.
 
     Raises:
         ValueError: there are no samples.
@@ -63,9 +76,13 @@ def estimate(samples: Sequence[Sequence[float]], statistic: Statistic) -> Estima
     value = float(statistic(table.mean(axis=0)))
     if not np.isfinite(table).all():  # PSNR of a picture that is its own truth
         return Estimate(value, nan, nan, len(table))
+    _, group = np.unique(range(len(table)) if groups is None else groups, return_inverse=True)
+    sizes = np.bincount(group)
+    sums = np.zeros((len(sizes), table.shape[1]))
+    np.add.at(sums, group, table)
     rng = np.random.default_rng(0)
-    count, even = len(table), np.full(len(table), 1 / len(table))
+    count, even = len(sizes), np.full(len(sizes), 1 / len(sizes))
     drawn = (rng.multinomial(count, even, AT_A_TIME) for _ in range(RESAMPLES // AT_A_TIME))
-    figures = np.concatenate([statistic(some @ table / count) for some in drawn])
+    figures = np.concatenate([statistic(some @ sums / (some @ sizes)[:, None]) for some in drawn])
     low, high = np.quantile(figures, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
     return Estimate(value, float(low), float(high), len(table))

@@ -1,6 +1,7 @@
 """Figures that need a trained network: LPIPS, FID, CLIP score. Nothing is ever downloaded."""
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -19,6 +20,11 @@ Agreement = Callable[[Tensor, str], float]
 T = TypeVar("T")
 LPIPS_LEAST = 32
 """Side of a picture in px: AlexNet halves it five times."""
+
+
+def device() -> torch.device:
+    """Where the networks run: on the GPU if PyTorch has one (its ROCm goes by that name too)."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 class BackboneError(OSError):
@@ -86,6 +92,8 @@ def load_clip(name: str) -> Agreement:
             f"CLIP score is empty: {name} is neither a folder with a CLIP model nor in the "
             "Hugging Face Hub's folder on this disk."
         ) from error
+    where = device()
+    model.to(where)
     longest = model.config.text_config.max_position_embeddings
 
     @torch.inference_mode()
@@ -97,7 +105,7 @@ def load_clip(name: str) -> Agreement:
             truncation=True,
             max_length=longest,
         )
-        found = model(**inputs)
+        found = model(**inputs.to(where))
         similarity = torch.cosine_similarity(found.image_embeds, found.text_embeds)
         return 100 * float(similarity.clamp(min=0))
 
@@ -105,25 +113,38 @@ def load_clip(name: str) -> Agreement:
 
 
 class FrechetDistance:
-    """The Fréchet distance (Heusel et al. 2017) from one set of true pictures to several sets.
+    """The Fréchet distances (Heusel et al. 2017) from one set of true pictures to other sets.
 
-    Of pictures, 3xHxW in [0, 1], only sums of their features are kept.
+    Of pictures, 3xHxW in [0, 1], only sums of their features are kept. A distance needs two
+    pictures of either set.
     """
 
     def __init__(self, inception: nn.Module) -> None:
         from torchmetrics.image.fid import FrechetInceptionDistance
 
-        self._metric = FrechetInceptionDistance(inception, reset_real_features=False)
+        self._device = device()
+        self._new = lambda: FrechetInceptionDistance(inception).to(self._device)
+        self._true = self._new()
+        self._sets = defaultdict[str, Any](self._new)
 
-    def add(self, picture: Tensor, *, real: bool) -> None:
-        """Add a picture to the true ones or to the set that is measured."""
-        self._metric.update(_to_bytes(picture)[None], real=real)
+    def add_true(self, picture: Tensor) -> None:
+        """Add a picture to the true ones."""
+        self._true.update(self._to_device(picture), real=True)
 
-    def distance(self) -> float:
-        """Return that of the set, and begin the next; the true pictures stay."""
-        distance = float(self._metric.compute())
-        self._metric.reset()
-        return distance
+    def add(self, name: str, picture: Tensor) -> None:
+        """Add a picture to the set of that name."""
+        self._sets[name].update(self._to_device(picture), real=False)
+
+    def distance(self, name: str) -> float:
+        """Return that of the set of that name."""
+        metric = self._sets[name]
+        for statistic in ("sum", "cov_sum", "num_samples"):
+            state = f"real_features_{statistic}"
+            setattr(metric, state, getattr(self._true, state))
+        return float(metric.compute())
+
+    def _to_device(self, picture: Tensor) -> Tensor:
+        return _to_bytes(picture)[None].to(self._device)
 
 
 def _lpips() -> Distance:
@@ -132,8 +153,15 @@ def _lpips() -> Distance:
     from torchvision.models import AlexNet_Weights
 
     _on_disk("LPIPS", AlexNet_Weights.DEFAULT.url)
-    network = lpips.LearnedPerceptualImagePatchSimilarity(net_type="alex", normalize=True)
-    return torch.inference_mode()(network)
+    where = device()
+    # The metric itself would keep every picture's value, and average over all of them each time.
+    network = lpips.LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(where)
+
+    @torch.inference_mode()
+    def distance(picture: Tensor, reference: Tensor) -> Tensor:
+        return network(picture.to(where), reference.to(where), normalize=True)
+
+    return distance
 
 
 def _inception() -> nn.Module:

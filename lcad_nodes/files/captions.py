@@ -40,14 +40,40 @@ def numbered_captions(path: Path) -> list[tuple[str, int, str]]:
     Raises:
         CaptionsError: if the file is none of these.
     """
+    content = _read(path, "captions")
+    entries = _coco(content, path) if "annotations" in content else content
+    return list(_numbered(entries, path))
+
+
+def numbered_phrases(path: Path) -> list[tuple[str, int, tuple[str, ...]]]:
+    """Read the phrases of descriptions: file name, which of its descriptions, and the phrases.
+
+    The file has a list of texts for every file name, or for every `<file name>_<number>`.
+
+    Raises:
+        CaptionsError: if it is anything else.
+    """
+    content = _read(path, "phrases")
+    for key, phrases in content.items():
+        if not isinstance(phrases, list) or not all(isinstance(text, str) for text in phrases):
+            raise CaptionsError(f"{path}: {key}: expected a list of texts, one for each mask")
+    return [(*_parted(key), tuple(map(str.strip, texts))) for key, texts in content.items()]
+
+
+def _read(path: Path, what: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise CaptionsError(f"{path} cannot be read as captions: {error}") from error
+        raise CaptionsError(f"{path} cannot be read as {what}: {error}") from error
     if not isinstance(content, dict):
         raise CaptionsError(f"{path}: expected an object, not {type(content).__name__}")
-    entries = _coco(content, path) if "annotations" in content else content
-    return list(_numbered(entries, path))
+    return content
+
+
+def _parted(key: str) -> tuple[str, int]:
+    """A file name and the number behind it, 0 if there is none."""
+    found = _NUMBERED.fullmatch(key)
+    return (found["name"], int(found["number"])) if found else (key, 0)
 
 
 def captions_of(path: Path, said: Mapping[str, Said]) -> Said | None:
@@ -66,8 +92,7 @@ def _numbered(entries: Mapping[str, Any], path: Path) -> Iterator[tuple[str, int
         name, first, texts = key, 0, value
         if isinstance(value, str):
             texts = [value]
-            if found := _NUMBERED.fullmatch(key):
-                name, first = found["name"], int(found["number"])
+            name, first = _parted(key)
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise CaptionsError(f"{path}: {key}: expected a text or a list of texts")
         yield from ((name, number, text.strip()) for number, text in enumerate(texts, first))

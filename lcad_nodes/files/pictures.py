@@ -61,15 +61,21 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def read_picture(source: Path | bytes) -> Image.Image:
+    """Read a picture's RGB of 8 bits alone; see `read_whole`.
+
+    Raises:
+        PictureError: if it is broken, cut short, too large, or no picture.
+    """
+    return read_whole(source).rgb
+
+
+def read_whole(source: Path | bytes) -> Picture:
     """Read a picture as it is meant to be seen: upright, in sRGB, on white where see-through.
 
     An orientation or a color profile that cannot be read, or does not fit, is passed over.
 
     Args:
         source: a path, or the encoded bytes.
-
-    Returns:
-        RGB of 8 bits.
 
     Raises:
         PictureError: if it is broken, cut short, too large, or no picture.
@@ -79,7 +85,7 @@ def read_picture(source: Path | bytes) -> Image.Image:
         encoded = source if isinstance(source, bytes) else source.read_bytes()
         with Image.open(io.BytesIO(encoded), formats=DECODERS) as image:
             image.load()
-            return as_seen(image, _orientation(image)).rgb
+            return as_seen(image, _orientation(image))
     except PictureError:
         raise
     except (*BROKEN, Image.DecompressionBombError) as error:

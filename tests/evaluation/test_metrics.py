@@ -2,13 +2,16 @@
 
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import torchvision
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
+from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from transformers import (
     CLIPConfig,
     CLIPImageProcessor,
@@ -19,6 +22,7 @@ from transformers import (
     CLIPVisionConfig,
 )
 
+from lcad_nodes.evaluation import metrics
 from lcad_nodes.evaluation.metrics import (
     BackboneError,
     FrechetDistance,
@@ -71,10 +75,11 @@ class Flat(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen = 0
+        self.seen, self.device = 0, torch.device("cpu")
 
     def forward(self, pictures: Tensor) -> Tensor:
         self.seen += len(pictures)
+        self.device = pictures.device
         return pictures[..., 0, 0].double()
 
 
@@ -85,16 +90,71 @@ def test_the_frechet_distance_from_one_cloud_to_others() -> None:
     flat = Flat()
     fid = FrechetDistance(flat)
     for pixel in real:
-        fid.add(torch.tensor(pixel / 255).view(3, 1, 1), real=True)
-    for other in others:
-        for pixel in other:
-            fid.add(torch.tensor(pixel / 255).view(3, 1, 1), real=False)
+        fid.add_true(torch.tensor(pixel / 255).view(3, 1, 1))
+    for number in range(50):  # as the pictures of several methods come in turn
+        for name, other in enumerate(others):
+            for pixel in other[number : number + 1]:
+                fid.add(str(name), torch.tensor(pixel / 255).view(3, 1, 1))
+    for name, other in enumerate(others):
         covariances = [np.cov(some, rowvar=False) for some in (real, other)]
         expected = ((real.mean(0) - other.mean(0)) ** 2).sum() + np.trace(
             covariances[0] + covariances[1] - 2 * np.real(sqrtm(covariances[0] @ covariances[1]))
         )
-        assert fid.distance() == pytest.approx(expected, rel=1e-4)
+        assert fid.distance(str(name)) == pytest.approx(expected, rel=1e-4)
     assert flat.seen == 60 + 50 + 40  # the true ones once
+
+
+@pytest.fixture
+def alexnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """AlexNet's file, its convolutions drawn at random, in place of the published one."""
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        shapes = {name: t.shape for name, t in torchvision.models.alexnet().state_dict().items()}
+    weights = {
+        name: torch.randn(shape) / 50
+        if name.startswith("features")
+        else torch.zeros(1).expand(shape)
+        for name, shape in shapes.items()
+    }
+    file = tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth"
+    file.parent.mkdir()
+    torch.save(weights, file)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    digest = SimpleNamespace(hexdigest=lambda: "7be5be79")
+    monkeypatch.setattr(metrics, "hashlib", SimpleNamespace(sha256=lambda _: digest))
+
+
+@pytest.mark.usefixtures("alexnet")
+def test_lpips_is_the_metrics_value_without_what_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = torch.rand(2, 1, 3, 40, 48, generator=torch.Generator().manual_seed(0))
+    metric = LearnedPerceptualImagePatchSimilarity(normalize=True)
+    expected = float(metric(one, other))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("the metric keeps the values of all pictures before")
+
+    monkeypatch.setattr(LearnedPerceptualImagePatchSimilarity, "update", refuse)
+    lpips = load_backbones("no/such").lpips
+    assert lpips is not None
+    assert float(lpips(one, other)) == pytest.approx(expected)
+    assert expected > 0
+    assert float(lpips(one, one)) == 0
+
+
+@pytest.mark.usefixtures("alexnet")
+def test_networks_and_pictures_go_to_the_gpu(clip: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert metrics.device() == torch.device("cuda")
+    # A device without numbers in place of a GPU: what is computed there cannot be read.
+    monkeypatch.setattr(metrics, "device", lambda: torch.device("meta"))
+    lpips = load_backbones("no/such").lpips
+    assert lpips is not None
+    assert lpips(*torch.rand(2, 1, 3, 40, 48)).device.type == "meta"
+    with pytest.raises(RuntimeError, match="meta"):
+        load_clip(str(clip))(torch.rand(3, 40, 48), "a red cup")
+    flat = Flat()
+    FrechetDistance(flat).add("made", torch.rand(3, 8, 8))
+    assert flat.device == torch.device("meta")
 
 
 def test_what_is_not_on_the_disk_is_said_and_never_fetched(

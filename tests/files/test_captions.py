@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from lcad_nodes.files.captions import CaptionsError, numbered_captions, read_captions
+from lcad_nodes.files.captions import (
+    CaptionsError,
+    numbered_captions,
+    numbered_phrases,
+    read_captions,
+)
 
 COCO = {
     "images": [{"id": 7, "file_name": "cat.jpg"}, {"id": 8, "file_name": "dog.jpg"}],
@@ -51,3 +56,13 @@ def test_each_description_keeps_its_number(tmp_path: Path) -> None:
     assert numbered_captions(path) == [("a.jpg", 3, "three"), ("a.jpg", 1, "one")]
     path.write_text(json.dumps(COCO), encoding="utf-8")
     assert [number for _, number, _ in numbered_captions(path)] == [0, 1, 0]
+
+
+def test_phrases_are_lists_by_file_name_and_number(tmp_path: Path) -> None:
+    path = tmp_path / "phrases.json"
+    path.write_text('{"a.jpg": ["a cup", "a cat "], "b.jpg_2": ["a dog"]}', encoding="utf-8")
+    assert numbered_phrases(path) == [("a.jpg", 0, ("a cup", "a cat")), ("b.jpg", 2, ("a dog",))]
+    for content in ('{"a.jpg": "a cup"}', '{"a.jpg": [3]}'):
+        path.write_text(content, encoding="utf-8")
+        with pytest.raises(CaptionsError, match=r"a\.jpg: expected a list of texts"):
+            numbered_phrases(path)

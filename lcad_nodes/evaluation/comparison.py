@@ -1,0 +1,161 @@
+"""What came of a comparison: figures, paired differences, notes, and the files they go into."""
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import nan
+from pathlib import Path
+
+import numpy as np
+
+from .bootstrap import Estimate, Statistic, difference, estimate, mean, ratio
+from .matching import TRUTH, Name
+from .report import Figure, Table, Tile, cell, sheet, write_csv
+
+PSNR, SSIM, LPIPS, FID = "PSNR, dB ↑", "SSIM ↑", "LPIPS ↓", "FID ↓"
+CLIP_SCORE, COLORFULNESS, DELTA_E = "CLIP score ↑", "colorfulness", "ΔE2000 ↓"
+ACCURACY, BINDING = "color accuracy ↑", "binding ↑"
+COLUMNS: dict[str, tuple[Statistic, str]] = {
+    PSNR: (mean, "{:.2f}"),
+    SSIM: (mean, "{:.4f}"),
+    LPIPS: (mean, "{:.4f}"),
+    FID: (mean, "{:.2f}"),
+    CLIP_SCORE: (mean, "{:.2f}"),
+    COLORFULNESS: (mean, "{:.2f}"),
+    DELTA_E: (mean, "{:.2f}"),
+    ACCURACY: (ratio, "{:.1%}"),
+    BINDING: (ratio, "{:.1%}"),
+}
+INTERVALS = (
+    "In brackets: 95 % bootstrap intervals over photographs, all pictures of one drawn together. "
+    "Those of differences are paired: both methods have the same photographs in every draw."
+)
+
+Figures = dict[str, dict[str, Estimate]]
+"""By method, or pair of methods, and the names in `COLUMNS`."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """What was measured of one picture.
+
+    Attributes:
+        name: which picture.
+        method: whose.
+        figure: one of `COLUMNS`.
+        sample: the value; of color accuracy and binding, hits and objects.
+    """
+
+    name: Name
+    method: str
+    figure: str
+    sample: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The outcome.
+
+    Attributes:
+        figures: of every method and of the truth.
+        differences: of every other method to the first one, as `other - first`.
+        notes: a sentence for everything that is missing, left out or made to fit.
+        scores: of every picture.
+        tiles: the sheet's rows.
+    """
+
+    figures: Figures
+    differences: Figures
+    notes: tuple[str, ...]
+    scores: Sequence[Score]
+    tiles: Sequence[Sequence[Tile]]
+
+    def write(self, out: Path) -> str:
+        """Write the outcome into a folder; the tables and the notes.
+
+        `comparison.md`, `comparison.csv` and `comparison.png` are what is found, `pictures.csv`
+        what was measured of every picture.
+        """
+        out.mkdir(parents=True, exist_ok=True)
+        tables = [_table("method", self.figures)]
+        if self.differences:
+            tables.append(_table("difference", self.differences, sign="+"))
+        notes = "\n".join(f"- {note}" for note in self.notes)
+        text = "\n\n".join([*tables, f"{notes}\n"])
+        (out / "comparison.md").write_text(text, encoding="utf-8")
+        everything = self.figures | self.differences
+        flat = [Figure(who, c, e) for who, found in everything.items() for c, e in found.items()]
+        write_csv(flat, out / "comparison.csv")
+        _write_scores(self.scores, out / "pictures.csv")
+        sheet(self.tiles).save(out / "comparison.png")
+        return text
+
+
+def summarize(
+    scores: Sequence[Score], methods: Sequence[str], fid: Mapping[str, Estimate]
+) -> tuple[Figures, Figures]:
+    """The figures of the truth and of all methods, and the differences of the others to the first.
+
+    Args:
+        scores: of all pictures, in one order for all methods, and of the same ones in a figure.
+        methods: in their order.
+        fid: by method; empty where there is none.
+    """
+    measured: dict[str, dict[str, list[Score]]] = {method: {} for method in (TRUTH, *methods)}
+    for score in scores:
+        measured[score.method].setdefault(score.figure, []).append(score)
+    first, *others = methods
+    figures = {method: _estimates(own) for method, own in measured.items()}
+    differences = {
+        f"{other} - {first}": _differences(measured[other], measured[first]) for other in others
+    }
+    for method, found in fid.items():
+        figures[method][FID] = found
+        if method != first:
+            value = found.value - fid[first].value
+            differences[f"{method} - {first}"][FID] = Estimate(value, nan, nan, found.count)
+    return figures, differences
+
+
+def _estimates(measured: Mapping[str, Sequence[Score]]) -> dict[str, Estimate]:
+    return {
+        figure: estimate([s.sample for s in scores], COLUMNS[figure][0], _photographs(scores))
+        for figure, scores in measured.items()
+    }
+
+
+def _differences(
+    measured: Mapping[str, Sequence[Score]], first: Mapping[str, Sequence[Score]]
+) -> dict[str, Estimate]:
+    found = {}
+    for figure, scores in measured.items():
+        pairs = zip(scores, first[figure], strict=True)
+        samples = [(*one.sample, *other.sample) for one, other in pairs]
+        statistic = difference(COLUMNS[figure][0])
+        found[figure] = estimate(samples, statistic, _photographs(scores))
+    return found
+
+
+def _photographs(scores: Sequence[Score]) -> list[str]:
+    return [score.name.photograph for score in scores]
+
+
+def _table(first: str, figures: Figures, sign: str = "") -> str:
+    """A table as Markdown, numbers with a plus sign if one is given."""
+    forms = {column: form.replace(":", f":{sign}") for column, (_, form) in COLUMNS.items()}
+    rows = tuple(
+        (who, *(cell(found.get(column), form) for column, form in forms.items()))
+        for who, found in figures.items()
+    )
+    return Table((first, *COLUMNS), rows).markdown()
+
+
+def _write_scores(scores: Sequence[Score], file: Path) -> None:
+    with file.open("w", encoding="utf-8", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["picture", "photograph", "method", "figure", "value", "hits", "count"])
+        for score in scores:
+            value = float(COLUMNS[score.figure][0](np.array(score.sample)))
+            counts = score.sample if COLUMNS[score.figure][0] is ratio else ("", "")
+            names = (score.name, score.name.photograph, score.method, score.figure)
+            writer.writerow([*names, value, *counts])
