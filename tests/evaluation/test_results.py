@@ -67,7 +67,7 @@ def test_captions_of_other_photographs_are_refused(
 ) -> None:
     for file in photos.rglob("*.jpg"):
         file.rename(file.with_name(f"other-{file.name}"))
-    with pytest.raises(SystemExit, match="describes none of the 3 pictures"):
+    with pytest.raises(SystemExit, match="describes none of the 3 photographs"):
         colorize(small_checkpoint, photos, tmp_path / "out")
 
 
