@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         sys.exit(str(error))  # what the project's own errors say is enough
     if isinstance(sys.stdout, TextIOWrapper):  # on Windows, a file's own encoding has no arrows
-        sys.stdout.reconfigure(encoding="utf-8")
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.stdout.write(f"{report}\n")
 
 

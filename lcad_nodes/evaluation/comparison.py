@@ -1,6 +1,5 @@
 """What came of a comparison: figures, paired differences, notes, and the files they go into."""
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import nan
@@ -10,7 +9,17 @@ import numpy as np
 
 from .bootstrap import Estimate, Statistic, difference, estimate, mean, ratio
 from .matching import TRUTH, Name
-from .report import Figure, Table, Tile, cell, sheet, write_csv
+from .report import (
+    Figure,
+    Table,
+    Tile,
+    cell,
+    escaped,
+    sheet,
+    write_csv,
+    write_rows,
+    write_text,
+)
 
 PSNR, SSIM, LPIPS, FID = "PSNR, dB ↑", "SSIM ↑", "LPIPS ↓", "FID ↓"
 CLIP_SCORE, COLORFULNESS, DELTA_E = "CLIP score ↑", "colorfulness", "ΔE2000 ↓"
@@ -80,9 +89,9 @@ class Comparison:
         tables = [_table("method", self.figures)]
         if self.differences:
             tables.append(_table("difference", self.differences, sign="+"))
-        notes = "\n".join(f"- {note}" for note in self.notes)
+        notes = "\n".join(f"- {escaped(note)}" for note in self.notes)
         text = "\n\n".join([*tables, f"{notes}\n"])
-        (out / "comparison.md").write_text(text, encoding="utf-8")
+        write_text(text, out / "comparison.md")
         everything = self.figures | self.differences
         flat = [Figure(who, c, e) for who, found in everything.items() for c, e in found.items()]
         write_csv(flat, out / "comparison.csv")
@@ -151,11 +160,11 @@ def _table(first: str, figures: Figures, sign: str = "") -> str:
 
 
 def _write_scores(scores: Sequence[Score], file: Path) -> None:
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["picture", "photograph", "method", "figure", "value", "hits", "count"])
-        for score in scores:
-            value = float(COLUMNS[score.figure][0](np.array(score.sample)))
-            counts = score.sample if COLUMNS[score.figure][0] is ratio else ("", "")
-            names = (score.name, score.name.photograph, score.method, score.figure)
-            writer.writerow([*names, value, *counts])
+    header = ["picture", "photograph", "method", "figure", "value", "hits", "count"]
+    rows: list[Sequence[object]] = [header]
+    for score in scores:
+        value = float(COLUMNS[score.figure][0](np.array(score.sample)))
+        counts = score.sample if COLUMNS[score.figure][0] is ratio else ("", "")
+        names = (str(score.name), score.name.photograph, score.method, score.figure)
+        rows.append([*names, value, *counts])
+    write_rows(rows, file)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -187,8 +188,8 @@ def _installed(metric: str, module: str) -> Any:
 def _on_disk(metric: str, url: str) -> Path:
     """The file that torch.hub would keep what is at `url` in.
 
-    The libraries unpickle these files, so that each must be the one published, by the start of
-    its SHA-256 at the end of its name.
+    The libraries unpickle these files, whatever is in them, so that they must hold tensors alone;
+    and each must be the one published, by the start of its SHA-256 at the end of its name.
     """
     name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
@@ -197,6 +198,10 @@ def _on_disk(metric: str, url: str) -> Path:
     published = Path(name).stem.rpartition("-")[2]
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(published):
         raise BackboneError(f"{metric} is empty: {path} is not the file published at {url}")
+    try:
+        torch.load(path, map_location="meta", weights_only=True)
+    except (UnpicklingError, EOFError, RuntimeError) as error:
+        raise BackboneError(f"{metric} is empty: {path} holds more than tensors") from error
     return path
 
 

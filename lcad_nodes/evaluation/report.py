@@ -1,7 +1,8 @@
 """Tables as Markdown and CSV, and sheets of pictures."""
 
 import csv
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
@@ -18,6 +19,7 @@ GAP = 6  # px between the tiles of a sheet
 LINE = 12  # px of one line of text
 LINES = 3  # lines of text beneath a tile
 LETTER = 6  # px of one letter
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes begins with
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Table:
 
     def markdown(self) -> str:
         """The table for a Markdown file; columns line up in plain text too."""
-        cells = [[c.replace("|", "\\|") for c in row] for row in (self.header, *self.rows)]
+        cells = [[escaped(c) for c in row] for row in (self.header, *self.rows)]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
@@ -59,6 +61,24 @@ class Figure:
     estimate: Estimate
 
 
+def escaped(text: str) -> str:
+    """Text, such as a file's name, that Markdown shows as it is and HTML does not run."""
+    return re.sub(r"([\\`|<\[])", r"\\\1", " ".join(text.splitlines()))
+
+
+def write_text(text: str, file: Path) -> None:
+    """Write UTF-8; what has no bytes in it, as in names out of old archives, is spelled out."""
+    file.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def write_rows(rows: Iterable[Sequence[object]], file: Path) -> None:
+    """Write a CSV file in which spreadsheets find no formulas."""
+    with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
+        csv.writer(opened).writerows(
+            [f"'{c}" if isinstance(c, str) and c[:1] in FORMULA else c for c in row] for row in rows
+        )
+
+
 def cell(found: Estimate | None, form: str) -> str:
     """A figure and its interval as text; empty where there is none.
 
@@ -74,13 +94,12 @@ def cell(found: Estimate | None, form: str) -> str:
 
 def write_csv(figures: Sequence[Figure], file: Path) -> None:
     """Write one figure a line, numbers at full precision, for other programs."""
-    with file.open("w", encoding="utf-8", newline="") as opened:
-        writer = csv.writer(opened)
-        writer.writerow(["subject", "figure", "value", "low", "high", "count"])
-        for figure in figures:
-            found = figure.estimate
-            numbers = ("" if isnan(x) else x for x in (found.value, found.low, found.high))
-            writer.writerow([figure.subject, figure.name, *numbers, found.count])
+    rows: list[Sequence[object]] = [["subject", "figure", "value", "low", "high", "count"]]
+    for figure in figures:
+        found = figure.estimate
+        numbers = ("" if isnan(x) else x for x in (found.value, found.low, found.high))
+        rows.append([figure.subject, figure.name, *numbers, found.count])
+    write_rows(rows, file)
 
 
 @dataclass(frozen=True, eq=False)

@@ -185,6 +185,18 @@ def test_a_file_that_is_not_the_published_one_is_not_opened(
     assert "is not the file published" in fid
 
 
+def test_a_file_that_could_run_code_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "alexnet-owt-7be5be79.pth"
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(SimpleNamespace(), tmp_path / "checkpoints" / name)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    digest = SimpleNamespace(hexdigest=lambda: "7be5be79")
+    monkeypatch.setattr(metrics, "hashlib", SimpleNamespace(sha256=lambda _: digest))
+    assert f"{name} holds more than tensors" in load_backbones("no/such").missing[0]
+
+
 def test_a_folder_without_a_clip_model(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="neither a folder with a CLIP model"):
         load_clip(str(tmp_path))

@@ -17,6 +17,7 @@ from lcad_nodes.evaluation.report import (
     cell,
     sheet,
     write_csv,
+    write_text,
 )
 
 
@@ -28,6 +29,16 @@ def test_a_table_in_markdown() -> None:
         "| a\\|b   | 1     |",
         "| c      |       |",
     ]
+
+
+def test_names_of_files_stay_text_wherever_they_are_shown(tmp_path: Path) -> None:
+    table = Table(("method", "PSNR"), (("<img src=x>\\|\n[a](b)", "1"),))
+    row = table.markdown().splitlines()[2]
+    assert row.startswith("| \\<img src=x>\\\\\\| \\[a](b) |")
+    write_csv([Figure("=1+1", "FID", Estimate(-9.0, nan, nan, 7))], tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()[1] == "'=1+1,FID,-9.0,,,7"
+    write_text("caf\udce9.png", tmp_path / "a.md")
+    assert (tmp_path / "a.md").read_text(encoding="utf-8") == "caf\\udce9.png"
 
 
 def test_a_cell() -> None:
