@@ -81,17 +81,30 @@ class Colorizer:
                 if event["type"] == "progress" and data.get("node") == SAMPLE:
                     bar.update(data["value"] - bar.n)
                 if event["type"] == "executed":
-                    results[data["node"]] = [
-                        self.server.base / "temp" / file["subfolder"] / file["filename"]
-                        for file in (data["output"] or {}).get("images", [])
-                    ]
+                    files = (data["output"] or {}).get("images", [])
+                    results[data["node"]] = [self._made(file) for file in files]
         if not results.get(SAVE):
             raise WorkflowError("the server gave no picture")
-        with Image.open(results[SAVE][0]) as image:
+        with Image.open(results[SAVE][0], formats=("PNG",)) as image:
             picture = image.convert("RGB")
         for file in chain.from_iterable(results.values()):
             file.unlink()
         return picture
+
+    def _made(self, file: dict[str, str]) -> Path:
+        """Where a file that the server names is. Another program may have answered in its place.
+
+        Raises:
+            WorkflowError: if it is none of the server's own.
+        """
+        temp = (self.server.base / "temp").resolve()
+        path = (temp / file["subfolder"] / file["filename"]).resolve()
+        if not path.is_relative_to(temp):
+            raise WorkflowError(
+                f"the server names {path} as its result, which is not in its folder {temp}: "
+                f"another program may answer at {self.server.address}; try again"
+            )
+        return path
 
 
 @contextmanager
