@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import photos
-from .jobs import Job, ResultError, digest
+from .jobs import Job, ResultError, digest_of
 from .photos import Photo, PhotoError
 from .server import (
     ROOT,
@@ -165,15 +165,26 @@ def colorize_one(
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
     try:
-        if job.found():
-            job.require_untouched()
+        _require_writable(job, photo)
+        photos.require_place(job.out.parent)
+        with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
+            picture = colorize(photo, job.text, phrases, masks, job.photo.name)
+        _write(picture, photo, job, settings)
     except ResultError as error:
         raise PhotoError(f"{error}: choose another name with -o.") from error
-    photos.require_place(job.out.parent)
-    with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
-        picture = colorize(photo, job.text, phrases, masks, job.photo.name)
-    photos.write(picture, photo, job.out, job.made_from(settings))
     logger.info("Colorized: %s", job.out)
+
+
+def _require_writable(job: Job, photo: Photo) -> None:
+    """Raises ResultError or PhotoError where a result could not be written."""
+    job.require_replaceable(photo.digest)
+    photos.require_fitting(photo.picture.size, job.out)
+
+
+def _write(picture: Image.Image, photo: Photo, job: Job, settings: Settings) -> None:
+    """Write a result, unless something else has come into its place while it was made."""
+    job.require_replaceable(photo.digest)
+    photos.write(picture, photo, job.out, job.made_from(photo.digest, settings))
 
 
 def colorize_many(
@@ -284,8 +295,9 @@ def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
     """Do one job. Returns what kept it from being done, if anything."""
     try:
         photo = photos.read(job.photo)
+        _require_writable(job, photo)
         picture = colorize(photo, job.text, label=label)
-        photos.write(picture, photo, job.out, job.made_from(colorize.settings))
+        _write(picture, photo, job, colorize.settings)
     except (WorkflowError, OSError, ValueError, MemoryError) as error:  # PhotoError is a ValueError
         return str(error) or type(error).__name__
     return None
@@ -304,4 +316,4 @@ def with_checkpoint(settings: Settings, checkpoint: Path | None) -> Settings:
     Without one it is the shipped file, of which there are other versions, too.
     """
     file = checkpoint or WEIGHTS / settings.checkpoint
-    return replace(settings, checkpoint=file.name, digest=digest(file))
+    return replace(settings, checkpoint=file.name, digest=digest_of(file))

@@ -490,6 +490,14 @@ def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_name_may_be_as_long_as_the_disk_takes(tmp_path: Path) -> None:
+    photo = Photo(slope().convert("RGB"), None, Image.Exif(), None, None)
+    out = tmp_path / f"{'a' * 251}.png"
+    write(photo.picture, photo, out, "words")
+    assert made_from(out) == "words"
+    assert list(tmp_path.iterdir()) == [out]
+
+
 @pytest.mark.parametrize("place", ["letter/a.png", f"{'a' * 300}.png", "a\0.png"])
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "letter").write_text("Dear all")
