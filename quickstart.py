@@ -1,4 +1,4 @@
-"""From a fresh clone to a working environment, with nothing but Python 3.10 or newer.
+"""From a fresh clone to a working environment, with nothing but Python 3.10 to 3.14.
 
 python quickstart.py demo     colorizes the example photos, and shows a sheet of them
 python quickstart.py colorize PHOTO "a red car"    colorizes a photo, or a folder of them
@@ -27,6 +27,7 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from io import TextIOWrapper
@@ -43,6 +44,7 @@ CLIENT = {
     "serve": "setup, then ComfyUI in the browser",
 }
 RECORD = ".quickstart"  # in each folder made here: what of it is finished
+LOCK = ".quickstart.lock"  # held by the process that sets up
 # Runs the client, without modules from the user's folder, which may lie among photos.
 RUN_CLIENT = """
 import sys
@@ -328,15 +330,44 @@ def setup(comfyui: Path | None, *, tests: bool) -> tuple[Path, Path]:
     if comfyui is not None:
         require_comfyui(comfyui)
     environment = Environment(ROOT / ".venv")
-    steps = list(pending(environment, comfyui, tests=tests))
-    if steps:
-        logger.info("To do:")
+    if any(pending(environment, comfyui, tests=tests)):
+        with alone(ROOT / LOCK):
+            do(list(pending(environment, comfyui, tests=tests)))  # what is left by now
+    return environment.python, comfyui or ROOT / ".comfyui"
+
+
+def do(steps: Sequence[Step]) -> None:
+    """Does steps one after another, having told them all. Raises QuickstartError if one fails."""
+    logger.info("To do:")
     for number, step in enumerate(steps, 1):
         logger.info("  %d. %s", number, step.says)
     for number, step in enumerate(steps, 1):
         logger.info("\n[%d/%d] %s", number, len(steps), step.says)
         step.run()
-    return environment.python, comfyui or ROOT / ".comfyui"
+
+
+@contextmanager
+def alone(file: Path) -> Iterator[None]:
+    """Keeps other processes out; the system lets go of the file when this one ends or is killed.
+
+    Raises QuickstartError if another one is within.
+    """
+    with file.open("a") as lock:
+        try:
+            if sys.platform == "win32":
+                import msvcrt
+
+                msvcrt.locking(lock.fileno(), msvcrt.LK_NBLCK, 1)
+            else:
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError) as error:
+            raise QuickstartError(
+                f"Another quickstart.py is setting up in {file.parent}. Wait until it is done, "
+                "then run this again."
+            ) from error
+        yield
 
 
 def setup_command(comfyui: Path | None, _: Sequence[str]) -> int:

@@ -2,13 +2,15 @@
 
 import hashlib
 import io
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -450,3 +452,98 @@ def test_an_unknown_option_of_setup_is_an_error(capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit, match="2"):
         quickstart.main(["setup", "--gpu"])
     assert "unrecognized arguments: --gpu" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("quick_commands")
+def test_while_one_sets_up_another_does_not(
+    project: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with quickstart.alone(project / quickstart.LOCK):
+        assert quickstart.main(["setup"]) == 1
+    assert f"Another quickstart.py is setting up in {project}" in caplog.text
+    assert not (project / ".venv").exists()
+    assert quickstart.main(["setup"]) == 0
+    with quickstart.alone(project / quickstart.LOCK):
+        assert quickstart.main(["setup"]) == 0  # where nothing is left to do
+
+
+def test_a_setup_that_was_killed_keeps_no_other_from_it(tmp_path: Path) -> None:
+    holding = (
+        "import sys, time; from pathlib import Path; import quickstart\n"
+        "with quickstart.alone(Path(sys.argv[1])): print(flush=True); time.sleep(60)"
+    )
+    command = [sys.executable, "-c", holding, str(tmp_path / "lock")]
+    with subprocess.Popen(command, cwd=quickstart.ROOT, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with pytest.raises(QuickstartError), quickstart.alone(tmp_path / "lock"):
+            pytest.fail("two were within")
+        process.kill()
+    with quickstart.alone(tmp_path / "lock"):
+        pass
+
+
+def test_the_first_line_names_the_pythons_that_are_taken() -> None:
+    first, last = (".".join(map(str, version)) for version in quickstart.PYTHONS)
+    assert f"Python {first} to {last}." in (quickstart.__doc__ or "").partition("\n")[0]
+
+
+@pytest.fixture
+def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """All is set up, with a ComfyUI in this folder."""
+    monkeypatch.setattr(quickstart, "setup", lambda *_, **__: (Path(sys.executable), tmp_path))
+    usual = signal.getsignal(signal.SIGTERM)
+    yield tmp_path
+    signal.signal(signal.SIGTERM, usual)
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_client_gets_the_comfyui_and_its_words_and_gives_the_status(
+    ready: Path, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    said = ready / "said.json"
+    program = f"import json, sys; json.dump(sys.argv[1:], open({str(said)!r}, 'w')); exit({status})"
+    monkeypatch.setattr(quickstart, "RUN_CLIENT", program)
+    assert quickstart.main(["serve", "--port", "9000"]) == status
+    assert json.loads(said.read_text()) == ["serve", "--comfyui", str(ready), "--port", "9000"]
+
+
+def test_wrong_words_for_the_client_are_told_before_anything_is_set_up(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(quickstart, "setup", lambda *_, **__: pytest.fail("it was set up"))
+    with pytest.raises(SystemExit, match="2"):
+        quickstart.main(["serve", "--port", "0"])
+    assert "give a whole number from 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is another thing there")
+def test_the_client_is_waited_for_after_ctrl_c() -> None:
+    """It is interrupted, too, and has something to say before it ends."""
+    child = "import os, signal, time; os.kill(os.getppid(), signal.SIGINT); time.sleep(1); exit(7)"
+    parent = (
+        "import os, signal, sys, quickstart\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may ignore it\n"
+        f"exit(quickstart.run_to_its_end([sys.executable, '-c', {child!r}], dict(os.environ)))"
+    )
+    command = [sys.executable, "-c", parent]
+    assert subprocess.run(command, cwd=quickstart.ROOT, check=False).returncode == 7
+
+
+def test_a_wrong_python_is_told_before_anything_else(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(quickstart, "PYTHONS", ((2, 0), (2, 7)))
+    assert quickstart.main(["setup"]) == 1
+    assert "The project needs Python 2.0 to 2.7" in caplog.text
+
+
+def test_a_setup_that_is_stopped_says_how_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stopped(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(quickstart, "setup", stopped)
+    assert quickstart.main(["setup"]) == 130
+    assert "Stopped. Run it again to go on." in caplog.text

@@ -14,6 +14,8 @@ from .workflow import Settings
 DEFAULTS = Settings()
 COMMAS = "[,\u060c\u3001\uff0c]"
 """Where a description is parted into phrases, as 'Describe Objects (L-CAD)' does it."""
+SMALLEST_TILE = 64
+"""In pixels: of smaller ones there are so many that they take hours."""
 SHOWN = "default: %(default)s"
 
 
@@ -39,15 +41,16 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     return known
 
 
-def _number(least: float, most: float) -> Callable[[str], float]:
-    """Reads a number of a range, a whole one if `least` is."""
+def _number(least: float, most: float, *others: float) -> Callable[[str], float]:
+    """Reads a number of a range, a whole one if `least` is, or one of some others."""
     kind = "whole number" if isinstance(least, int) else "number"
+    wanted = " or ".join([*map(str, others), f"a {kind} from {least} to {most}"])
 
     def read(text: str) -> float:
         with suppress(ValueError):
-            if least <= (number := type(least)(text)) <= most:
+            if least <= (number := type(least)(text)) <= most or number in others:
                 return number
-        raise argparse.ArgumentTypeError(f"{text!r}: give a {kind} from {least} to {most}")
+        raise argparse.ArgumentTypeError(f"{text!r}: give {wanted}")
 
     return read
 
@@ -65,14 +68,19 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         metavar="WORDS",
         help="what has which color; for a folder, a table.csv too (default: the model chooses)",
     )
-    parser.add_argument("--phrase", action="append", default=[], help="words that have a mask")
+    parser.add_argument(
+        "--phrase",
+        action="append",
+        default=[],
+        help="words of the description that the next --mask belongs to; repeat for each",
+    )
     parser.add_argument(
         "--mask",
         action="append",
         type=Path,
         default=[],
         help="a picture of the photo's size, white where the phrase's object is, or see-through "
-        "there, as ComfyUI's mask editor saves it",
+        "there, as ComfyUI's mask editor saves it; repeat for each phrase",
     )
     parser.add_argument(
         "-o",
@@ -81,7 +89,10 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         help="the file, or for a folder the folder, to write (default: PHOTO.color.SUFFIX)",
     )
     parser.add_argument(
-        "--seed", type=_number(0, 2**64 - 1), default=DEFAULTS.seed, help="other colors"
+        "--seed",
+        type=_number(0, 2**64 - 1),
+        default=DEFAULTS.seed,
+        help=f"another number gives other colors ({SHOWN})",
     )
     parser.add_argument("--steps", type=_number(1, 1000), default=DEFAULTS.steps, help=SHOWN)
     parser.add_argument("--cfg", type=_number(1.0, 100.0), default=DEFAULTS.cfg, help=SHOWN)
@@ -93,9 +104,9 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--tile-size",
-        type=_number(0, 4096),
+        type=_number(SMALLEST_TILE, 4096, 0),
         default=DEFAULTS.tile_size,
-        help="decode in pieces of so many pixels, where memory is short (default: in one)",
+        help="decode in pieces of so many pixels, where memory is short (default: 0, in one)",
     )
     parser.add_argument(
         "--checkpoint", type=Path, help=f"a model file (default: {DEFAULTS.checkpoint})"
@@ -142,7 +153,7 @@ def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
         return f"{text} is a file: put words in quotes, or give a folder for many photos"
     if _is_folder(text):
         return f"{text} is a folder: name the file for the result with -o"
-    if out and out.resolve() == photo.resolve():
+    if out and os.path.realpath(out) == os.path.realpath(photo):
         return f"-o {out} would overwrite the photo: give it another name"
     if out and out.is_dir():
         return f"-o {out} is a folder: for a single photo, name a file"

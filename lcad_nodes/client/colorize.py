@@ -14,7 +14,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from . import photos
-from .jobs import Job, ResultError, digest
+from .jobs import Job, ResultError, digest_of
 from .photos import Photo, PhotoError
 from .server import (
     ROOT,
@@ -81,17 +81,30 @@ class Colorizer:
                 if event["type"] == "progress" and data.get("node") == SAMPLE:
                     bar.update(data["value"] - bar.n)
                 if event["type"] == "executed":
-                    results[data["node"]] = [
-                        self.server.base / "temp" / file["subfolder"] / file["filename"]
-                        for file in (data["output"] or {}).get("images", [])
-                    ]
+                    files = (data["output"] or {}).get("images", [])
+                    results[data["node"]] = [self._made(file) for file in files]
         if not results.get(SAVE):
             raise WorkflowError("the server gave no picture")
-        with Image.open(results[SAVE][0]) as image:
+        with Image.open(results[SAVE][0], formats=("PNG",)) as image:
             picture = image.convert("RGB")
         for file in chain.from_iterable(results.values()):
             file.unlink()
         return picture
+
+    def _made(self, file: dict[str, str]) -> Path:
+        """Where a file that the server names is. Another program may have answered in its place.
+
+        Raises:
+            WorkflowError: if it is none of the server's own.
+        """
+        temp = (self.server.base / "temp").resolve()
+        path = (temp / file["subfolder"] / file["filename"]).resolve()
+        if not path.is_relative_to(temp):
+            raise WorkflowError(
+                f"the server names {path} as its result, which is not in its folder {temp}: "
+                f"another program may answer at {self.server.address}; try again"
+            )
+        return path
 
 
 @contextmanager
@@ -152,15 +165,26 @@ def colorize_one(
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
     try:
-        if job.found():
-            job.require_untouched()
+        _require_writable(job, photo)
+        photos.require_place(job.out.parent)
+        with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
+            picture = colorize(photo, job.text, phrases, masks, job.photo.name)
+        _write(picture, photo, job, settings)
     except ResultError as error:
         raise PhotoError(f"{error}: choose another name with -o.") from error
-    photos.require_place(job.out.parent)
-    with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
-        picture = colorize(photo, job.text, phrases, masks, job.photo.name)
-    photos.write(picture, photo, job.out, job.made_from(settings))
     logger.info("Colorized: %s", job.out)
+
+
+def _require_writable(job: Job, photo: Photo) -> None:
+    """Raises ResultError or PhotoError where a result could not be written."""
+    job.require_replaceable(photo.digest)
+    photos.require_fitting(photo.picture.size, job.out)
+
+
+def _write(picture: Image.Image, photo: Photo, job: Job, settings: Settings) -> None:
+    """Write a result, unless something else has come into its place while it was made."""
+    job.require_replaceable(photo.digest)
+    photos.write(picture, photo, job.out, job.made_from(photo.digest, settings))
 
 
 def colorize_many(
@@ -271,8 +295,9 @@ def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
     """Do one job. Returns what kept it from being done, if anything."""
     try:
         photo = photos.read(job.photo)
+        _require_writable(job, photo)
         picture = colorize(photo, job.text, label=label)
-        photos.write(picture, photo, job.out, job.made_from(colorize.settings))
+        _write(picture, photo, job, colorize.settings)
     except (WorkflowError, OSError, ValueError, MemoryError) as error:  # PhotoError is a ValueError
         return str(error) or type(error).__name__
     return None
@@ -291,4 +316,4 @@ def with_checkpoint(settings: Settings, checkpoint: Path | None) -> Settings:
     Without one it is the shipped file, of which there are other versions, too.
     """
     file = checkpoint or WEIGHTS / settings.checkpoint
-    return replace(settings, checkpoint=file.name, digest=digest(file))
+    return replace(settings, checkpoint=file.name, digest=digest_of(file))

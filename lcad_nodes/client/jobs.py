@@ -1,18 +1,18 @@
 """Which photos are to be colorized, with which words, and where the results go."""
 
 import csv
-import hashlib
 import io
 import json
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from os.path import realpath
 from pathlib import Path
 
 from ..files.formats import READABLE, WRITABLE
-from .photos import is_touched, made_from
+from .photos import digest, is_touched, made_from
 from .workflow import Settings
 
 MARK = ".color"
@@ -36,16 +36,16 @@ class Job:
     text: str
     out: Path
 
-    def made_from(self, settings: Settings) -> str:
-        """What the result is made from, as one line that is kept in it."""
-        said = {"photo": self.digest, "words": self.text, **asdict(settings)}
+    def made_from(self, photo: str, settings: Settings) -> str:
+        """What the result is made from, as one line that is kept in it.
+
+        Args:
+            photo: the digest of what was read as the photo.
+            settings: how it is colorized.
+        """
+        said = {"photo": photo, "words": self.text, **asdict(settings)}
         del said["tile_size"]  # with it or without, the picture is the same
         return json.dumps(said, sort_keys=True)
-
-    @cached_property
-    def digest(self) -> str:
-        """Of the photo's bytes."""
-        return digest(self.photo)
 
     def found(self) -> str:
         """What the result that is there was made from; empty if none is.
@@ -59,10 +59,8 @@ class Job:
         if self.out.is_file() and not self.out.stat().st_size:
             return ""
         found = made_from(self.out)
-        if found is None:
+        if found is None or _photo(found) is None:
             raise ResultError(f"{self.out} is there and was not made by this")
-        if self.digest and _photo(found) not in {None, self.digest}:
-            raise ResultError(f"{self.out} is there and was made from another photo")
         return found
 
     def is_finished(self, settings: Settings) -> bool:
@@ -72,37 +70,49 @@ class Job:
             ResultError: another one is there that must stay.
         """
         found = self.found()
-        if not found or found == self.made_from(settings):
-            return bool(found)
-        self.require_untouched()
+        if not found:
+            return False
+        photo = digest_of(self.photo)
+        if found == self.made_from(photo, settings):
+            return True
+        self.require_replaceable(photo)
         return False
 
-    def require_untouched(self) -> None:
-        """Raises ResultError if what is in the result's place was changed since it was made."""
+    def require_replaceable(self, photo: str) -> None:
+        """See that nothing is in the result's place, or a result that it may replace.
+
+        Args:
+            photo: the photo's digest; empty if it cannot be read.
+
+        Raises:
+            ResultError: what is there must stay.
+        """
+        found = self.found()
+        if not found:
+            return
+        if photo and photo != _photo(found):
+            raise ResultError(f"{self.out} is there and was made from another photo")
         if is_touched(self.out):
             raise ResultError(
                 f"{self.out} was changed, or copied, after it was made (to have it anew, move it)"
             )
 
 
-def digest(file: Path) -> str:
-    """Some of a file's SHA-256, to tell it from others; empty if it cannot be read."""
-    made = hashlib.sha256()
-    try:
-        with file.open("rb") as content:
-            while part := content.read(1 << 20):
-                made.update(part)
-    except OSError:
-        return ""
-    return made.hexdigest()[:16]
+def digest_of(file: Path) -> str:
+    """Of what is in a file, to tell it from others; empty if it cannot be read."""
+    with suppress(OSError), file.open("rb") as content:
+        return digest(content)
+    return ""
 
 
 def _photo(made_from: str) -> str | None:
-    """The digest in what a result was made from, if there is one."""
+    """The photo's digest in what `Job.made_from` said; None for what it never says."""
     try:
-        return json.loads(made_from).get("photo")
-    except (ValueError, AttributeError):
+        said = json.loads(made_from)
+    except (ValueError, RecursionError):
         return None
+    photo = said.get("photo") if isinstance(said, dict) else None
+    return photo if isinstance(photo, str) else None
 
 
 def default_out(photo: Path) -> Path:
@@ -115,12 +125,17 @@ def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
     """Every photo of a folder, in the order of their names, with the same words."""
     shown = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     inner = [path for path in shown if path.is_dir()]
-    beside = [path for path in inner if out is None or path.resolve() != out.resolve()]
+    beside = {path.name for path in inner if out is None or realpath(path) != realpath(out)}
     photos = [path for path in shown if path not in inner and path.suffix.lower() in READABLE]
     others = {path.suffix.lower() or path.name for path in {*shown} - {*inner} - {*photos}}
     photos = [path for path in photos if not path.stem.endswith(MARK)]
     if beside:
-        logger.info("%s: photos in its %d folder(s) are left out", folder, len(beside))
+        logger.info(
+            "%s: the photos in its folders are left out: %s. Colorize each folder by itself, or "
+            "name its photos in a table",
+            folder,
+            _listed(beside),
+        )
     if others:
         logger.info("%s: its files of other kinds are left out: %s", folder, _listed(others))
     if not photos:
@@ -128,8 +143,8 @@ def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
     return _checked([Job(path, text, (out or folder) / default_out(path).name) for path in photos])
 
 
-def _listed(kinds: set[str]) -> str:
-    return ", ".join(sorted(kinds)[:8]) + ", ..." * (len(kinds) > 8)
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names)[:8]) + ", ..." * (len(names) > 8)
 
 
 def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
@@ -143,6 +158,12 @@ def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
         text = table.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise TableError(f"{table.name} is not UTF-8: save it as 'CSV UTF-8'.") from error
+    before, nul, _ = text.partition("\0")
+    if nul:
+        raise TableError(
+            f"{table.name}, line {before.count(chr(10)) + 1}: it holds a NUL character, which no "
+            "name has: take it out, or save the table as 'CSV UTF-8'."
+        )
     jobs = list(_rows(table.name, text, folder, out or folder))
     if not jobs:
         raise TableError(f"{table.name} names no photo.")
@@ -199,12 +220,12 @@ def _records(name: str, text: str) -> Iterator[tuple[int, dict[str | None, str]]
 
 def _checked(jobs: list[Job]) -> list[Job]:
     """Raises TableError if two results, or a result and a photo, are the same file."""
-    photos = {job.photo.resolve() for job in jobs}
-    seen: dict[Path, Job] = {}
+    photos = {realpath(job.photo) for job in jobs}  # Path.resolve stops at a link in a circle
+    seen: dict[str, Job] = {}
     for job in jobs:
         if job.out.suffix.lower() not in WRITABLE:
             raise TableError(f"{job.out.name}: a result is one of {', '.join(sorted(WRITABLE))}.")
-        place = job.out.resolve()
+        place = realpath(job.out)
         if place in photos:
             raise TableError(f"{job.out} would overwrite a photo: give the result another name.")
         if place in seen:

@@ -1,5 +1,7 @@
 """Photo files: read as upright 8-bit sRGB, and written with what the original told about itself."""
 
+import hashlib
+import io
 import logging
 import math
 import os
@@ -7,9 +9,9 @@ import re
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import (
@@ -22,7 +24,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
-from ..files.formats import DECODERS, WITH_ALPHA
+from ..files.formats import DECODERS, LONGEST_SIDE, WITH_ALPHA
 from ..files.pictures import BROKEN, SENSELESS, PictureError, as_seen
 
 logger = logging.getLogger(__name__)
@@ -40,6 +42,7 @@ STRUCTURE = {
 JPEG_XMP_BYTES = 65504  # that one segment holds after its name
 MAKER = "lcad-nodes "
 """What the EXIF tag ImageHistory of our own results begins with."""
+HISTORY = re.compile(rf"{MAKER}([0-9]{{1,12}}) (.*)", re.DOTALL)
 
 
 class PhotoError(ValueError):
@@ -56,6 +59,7 @@ class Photo:
         exif: its EXIF data, without a rotation.
         dpi: its resolution, or None.
         xmp: its XMP packet, or None.
+        digest: of the file that all this was read from.
     """
 
     picture: Image.Image
@@ -63,6 +67,15 @@ class Photo:
     exif: Image.Exif
     dpi: tuple[float, float] | None
     xmp: bytes | None
+    digest: str = ""
+
+
+def digest(content: IO[bytes]) -> str:
+    """Some of the SHA-256 of a file's bytes, to tell it from others."""
+    made = hashlib.sha256()
+    while part := content.read(1 << 20):
+        made.update(part)
+    return made.hexdigest()[:16]
 
 
 def read(path: Path) -> Photo:
@@ -72,9 +85,11 @@ def read(path: Path) -> Photo:
         PhotoError: if there is no such file, or it is not a picture, broken or too large.
     """
     try:
-        # By a file, not its name: Pillow maps a named TIFF into memory, and turned ones wrongly.
-        with path.open("rb") as file, Image.open(file, formats=DECODERS) as image:
-            return _read(image, path)
+        # By its bytes, not its name: they are what the digest is of, whatever becomes of the file;
+        # and Pillow maps a named TIFF into memory, and turned ones wrongly.
+        encoded = path.read_bytes()
+        with Image.open(io.BytesIO(encoded), formats=DECODERS) as image:
+            return replace(_read(image, path), digest=digest(io.BytesIO(encoded)))
     except FileNotFoundError as error:
         raise PhotoError(f"There is no file {path}.") from error
     except UnidentifiedImageError as error:
@@ -186,7 +201,7 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     elif photo.xmp:
         options |= _with_xmp(photo.xmp, exif, suffix)
     made_from = f"{(written := int(time.time()))} {made_from}"
-    part = out.with_name(f".{out.stem}.{os.getpid()}.part{out.suffix}")
+    part = out.with_name(f".{uuid.uuid4().hex}{out.suffix}")  # short, whatever the result's name is
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -215,22 +230,20 @@ def is_touched(path: Path) -> bool:
 
     Some file systems know every other second only, or the local time, which may be another now.
     """
-    written = (_history(path) or ("", ""))[0]
-    newer = path.stat().st_mtime - int(written or 0)
+    written, _ = _history(path) or (0, "")
+    newer = path.stat().st_mtime - written
     return newer > 2 and not (newer < DAY and min(newer % HOUR, -newer % HOUR) <= 2)
 
 
-def _history(path: Path) -> tuple[str, str] | None:
+def _history(path: Path) -> tuple[int, str] | None:
     """When `write` wrote a file, in seconds, and what it was made from; None if it did not."""
     try:
         with Image.open(path, formats=DECODERS) as image:
             said = image.getexif().get(ExifTags.Base.ImageHistory)
     except (*BROKEN, Image.DecompressionBombError):
         return None
-    if not isinstance(said, str) or not said.startswith(MAKER):
-        return None
-    written, _, made_from = said.removeprefix(MAKER).partition(" ")
-    return (written, made_from) if written.isdecimal() else None
+    found = HISTORY.fullmatch(said) if isinstance(said, str) else None
+    return (int(found[1]), found[2]) if found else None
 
 
 def require_place(folder: Path) -> None:
@@ -248,6 +261,29 @@ def require_place(folder: Path) -> None:
             probe.unlink()
     except OSError as error:
         raise PhotoError(f"Nothing can be written to {folder}: {error}") from error
+
+
+def require_fitting(size: tuple[int, int], out: Path) -> None:
+    """See that a format has room for a picture, and a folder for its name.
+
+    Args:
+        size: width and height, in pixels.
+        out: the file to write.
+
+    Raises:
+        PhotoError: if not.
+    """
+    longest = LONGEST_SIDE.get(out.suffix.lower(), max(size))
+    if max(size) > longest:
+        raise PhotoError(
+            "{} would be {} x {} pixels, and a side of a {} file has at most {}: choose a name "
+            "that ends with .png or .tif.".format(out.name, *size, out.suffix, longest)
+        )
+    try:
+        with suppress(FileNotFoundError):
+            out.lstat()
+    except OSError as error:  # of a name that is too long
+        raise PhotoError(f"{out} cannot be written: {error}") from error
 
 
 def _signed(exif: Image.Exif, made_from: str) -> Image.Exif:

@@ -27,7 +27,9 @@ def test_the_highest_port_is_taken() -> None:
         ("--cfg=nan", "a number from 1.0 to 100.0"),
         ("--resolution=-7", "a whole number from -1 to 16384"),
         ("--seed=-1", "a whole number from 0 to"),
-        ("--tile-size=5000", "a whole number from 0 to 4096"),
+        ("--tile-size=5000", "0 or a whole number from 64 to 4096"),
+        ("--tile-size=1", "0 or a whole number from 64 to 4096"),
+        ("--tile-size=63", "0 or a whole number from 64 to 4096"),
     ],
 )
 def test_numbers_that_the_nodes_do_not_take_are_refused(
@@ -43,6 +45,8 @@ def test_numbers_that_the_nodes_take_are_taken(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     known = parse(["colorize", str(tmp_path / "a.jpg"), "--cfg", "4", "--resolution", "-1"])
     assert (known.cfg, known.resolution, known.tile_size) == (4.0, -1, 0)
+    for size in (0, 64, 4096):
+        assert parse(["colorize", str(tmp_path / "a.jpg"), f"--tile-size={size}"]).tile_size == size
 
 
 @pytest.mark.parametrize(
@@ -126,6 +130,15 @@ def test_phrases_are_those_between_commas_of_any_language(tmp_path: Path, comma:
     photo = str(tmp_path / "a.jpg")
     known = parse(["colorize", photo, f"a red cup{comma} a hat", "--mask", photo, "--mask", photo])
     assert known.phrase == ["a red cup", "a hat"]
+
+
+def test_the_help_says_what_an_option_is_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        parse(["colorize", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "another number gives other colors (default: 0)" in said
+    assert "words of the description that the next --mask belongs to; repeat for each" in said
+    assert "editor saves it; repeat for each phrase" in said
 
 
 def test_a_raw_file_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

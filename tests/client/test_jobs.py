@@ -1,15 +1,16 @@
 """Tables of descriptions, and what of them is left to do."""
 
 import os
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from lcad_nodes.client.colorize import WEIGHTS, with_checkpoint
-from lcad_nodes.client.jobs import Job, ResultError, TableError, digest, in_folder, in_table
-from lcad_nodes.client.photos import read, write
+from lcad_nodes.client.jobs import Job, ResultError, TableError, digest_of, in_folder, in_table
+from lcad_nodes.client.photos import PhotoError, read, write
 from lcad_nodes.client.workflow import Settings
 
 
@@ -18,6 +19,11 @@ def folder(tmp_path: Path) -> Path:
     for name in ("a.jpg", "b.png", "c.bmp", "a.color.jpg"):
         Image.new("L", (8, 8)).save(tmp_path / name)
     return tmp_path
+
+
+def make(job: Job, settings: Settings) -> None:
+    photo = read(job.photo)
+    write(photo.picture, photo, job.out, job.made_from(photo.digest, settings))
 
 
 def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
@@ -77,6 +83,8 @@ def test_only_ends_of_lines_end_rows(folder: Path, mark: str) -> None:
         ("file,text,out\na.jpg,red,b.png\nb.png,blue,", "would overwrite a photo"),
         ("file,text\na.jpg,red\na.jpg,blue", "both to be written"),
         ("file,text,out\na.jpg,red,a.gif", "a result is one of"),
+        ("file,text\na.jpg,red\nb\0.png,blue", "line 3: it holds a NUL character"),
+        ("file,text,out\na.jpg,red,\0.png", "line 2: it holds a NUL character"),
     ],
 )
 def test_a_wrong_table_is_refused_with_its_reason(folder: Path, text: str, reason: str) -> None:
@@ -104,7 +112,17 @@ def test_folders_within_a_folder_are_said_to_be_left_out(
     in_folder(folder, "", folder / "1950")  # results are no photos
     assert not caplog.text
     in_folder(folder, "", None)
-    assert "photos in its 1 folder(s) are left out" in caplog.text
+    (line,) = caplog.messages
+    assert "are left out: 1950. Colorize each folder by itself, or name its photos in a" in line
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_a_link_in_a_circle_keeps_no_other_photo_from_being_done(folder: Path) -> None:
+    (folder / "d.png").symlink_to(folder / "d.png")
+    outs = [job.out.name for job in in_folder(folder, "", folder / "color")]
+    assert outs == ["a.color.jpg", "b.color.png", "c.color.png", "d.color.png"]
+    with pytest.raises(PhotoError, match=r"d\.png cannot be read"):
+        read(folder / "d.png")
 
 
 def test_files_that_are_no_photos_are_said_to_be_left_out(
@@ -120,8 +138,7 @@ def test_files_that_are_no_photos_are_said_to_be_left_out(
 def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> None:
     job, settings = Job(folder / "b.png", "a grün car", folder / "b.color.png"), Settings()
     assert not job.is_finished(settings)
-    photo = read(job.photo)
-    write(photo.picture, photo, job.out, job.made_from(settings))
+    make(job, settings)
     assert job.is_finished(settings)
     assert job.is_finished(replace(settings, tile_size=128))  # which changes no picture
     assert not replace(job, text="a red car").is_finished(settings)
@@ -130,21 +147,20 @@ def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> Non
 
 def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path) -> None:
     job, settings = Job(folder / "b.png", "a red car", folder / "b.color.png"), Settings()
-    photo = read(job.photo)
-    write(photo.picture, photo, job.out, job.made_from(settings))
+    make(job, settings)
     made = job.out.stat().st_mtime
     with Image.open(job.out) as image:
         image.save(job.out, exif=image.getexif())
     # Of some file systems times are even, or an hour off in summer.
     for later in (2, 3600, 7202, -7200):
         os.utime(job.out, (made + later, made + later))
-        job.require_untouched()
+        job.require_replaceable(digest_of(job.photo))
     os.utime(job.out, (made + 60, made + 60))
     assert job.is_finished(settings)
     with pytest.raises(ResultError, match=r"b\.color\.png was changed, or copied, after it was"):
         job.is_finished(replace(settings, seed=1))
     with pytest.raises(ResultError, match=r"was changed, or copied"):
-        job.require_untouched()
+        job.require_replaceable(digest_of(job.photo))
 
 
 def test_a_result_without_a_byte_is_made_again(folder: Path) -> None:
@@ -155,8 +171,7 @@ def test_a_result_without_a_byte_is_made_again(folder: Path) -> None:
 
 def test_a_photo_that_cannot_be_read_is_not_said_to_be_another_one(folder: Path) -> None:
     job = Job(folder / "b.png", "a red car", folder / "b.color.png")
-    photo = read(job.photo)
-    write(photo.picture, photo, job.out, job.made_from(Settings()))
+    make(job, Settings())
     job.photo.unlink()
     assert not replace(job).is_finished(Settings())
 
@@ -170,20 +185,41 @@ def test_a_file_of_somebody_else_stays(folder: Path) -> None:
         Job(folder / "a.jpg", "", folder / "a.color.jpg").found()
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        '5 {"photo": []}',
+        '5 {"photo": {}}',
+        "5 []",
+        f"5 {'[' * 20_000}",
+        f"{'9' * 400} {{}}",
+        f"{'9' * 5000} {{}}",
+        "5",
+    ],
+    ids=["photo a list", "photo a dict", "list", "deep", "400 digits", "5000 digits", "nothing"],
+)
+def test_what_only_looks_like_a_result_stays(folder: Path, said: str) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.ImageHistory] = f"lcad-nodes {said}"
+    job = Job(folder / "b.png", "", folder / "b.color.png")
+    Image.new("L", (8, 8)).save(job.out, exif=exif)
+    with pytest.raises(ResultError, match="was not made by this"):
+        job.is_finished(Settings())
+
+
 def test_a_result_of_another_photo_of_that_name_stays(folder: Path, tmp_path: Path) -> None:
     job = Job(folder / "b.png", "a red car", tmp_path / "b.color.png")
-    photo = read(job.photo)
-    write(photo.picture, photo, job.out, job.made_from(Settings()))
+    make(job, Settings())
     (tmp_path / "other").mkdir()
-    photo.picture.rotate(90).save(tmp_path / "other" / "b.png")
+    Image.new("L", (8, 8), 9).save(tmp_path / "other" / "b.png")
     with pytest.raises(ResultError, match=r"b\.color\.png .* was made from another photo"):
-        replace(job, photo=tmp_path / "other" / "b.png").found()
+        job.require_replaceable(digest_of(tmp_path / "other" / "b.png"))
 
 
 def test_the_shipped_model_is_told_from_its_other_versions() -> None:
     settings = with_checkpoint(Settings(), None)
     assert settings.checkpoint == "lcad-mini.safetensors"
-    assert settings.digest == digest(WEIGHTS / "lcad-mini.safetensors")
+    assert settings.digest == digest_of(WEIGHTS / "lcad-mini.safetensors")
 
 
 def test_another_model_of_the_same_name_is_another_setting(tmp_path: Path) -> None:

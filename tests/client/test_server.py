@@ -46,7 +46,8 @@ def test_the_own_server_is_not_asked_through_a_proxy(
     answering: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{free_port()}")
-    monkeypatch.delenv("no_proxy", raising=False)
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
     assert answering.get("/system_stats") is not None
 
 
@@ -128,6 +129,37 @@ def test_a_gpu_that_goes_unused_is_told_of(
     assert not caplog.messages
     assert without_gpu(cpu=False) is not seen
     assert len(caplog.messages) == (not seen)
+
+
+@pytest.mark.parametrize(
+    ("kind", "works"), [("cuda", True), ("mps", True), ("xpu", True), ("none", False)]
+)
+def test_a_gpu_is_one_that_pytorch_computes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, works: bool
+) -> None:
+    """One may be missing in this PyTorch, another seen and too old."""
+    (tmp_path / "torch.py").write_text(
+        "class Tensor:\n"
+        "    def __init__(self, device): self.device = device\n"
+        "    def add(self, _): return self\n"
+        "    def item(self):\n"
+        f"        if self.device != {kind!r}: raise RuntimeError('no kernel image')\n"
+        "def ones(_, device):\n"
+        f"    if device == 'cuda' != {kind!r}: raise AssertionError('not compiled with CUDA')\n"
+        "    return Tensor(device)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert server._has_gpu() is works
+
+
+def test_what_a_workflow_failed_at_is_passed_on() -> None:
+    for message, said in ((" CUDA out of memory\n", "^CUDA out of memory$"), ("", "^ValueError$")):
+        data = {"exception_message": message, "exception_type": "ValueError"}
+        with pytest.raises(WorkflowError, match=said):
+            server._require_success({"type": "execution_error", "data": data})
+    with pytest.raises(WorkflowError, match="cancelled"):
+        server._require_success({"type": "execution_interrupted", "data": {}})
+    server._require_success({"type": "execution_success", "data": {}})
 
 
 def test_a_server_that_never_answers_is_not_said_to_have_stopped(

@@ -1,0 +1,256 @@
+"""What is asked of a server, and what becomes of its answers. None runs here."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from lcad_nodes.client import __main__ as client
+from lcad_nodes.client import colorize
+from lcad_nodes.client.colorize import Colorizer, colorize_many, colorize_one, colorizer
+from lcad_nodes.client.jobs import Job
+from lcad_nodes.client.photos import Photo, PhotoError, made_from
+from lcad_nodes.client.server import Server, WorkflowError
+from lcad_nodes.client.workflow import SAVE, Settings
+
+SETTINGS = Settings()
+
+
+class Painter:
+    """In a colorizer's place: remembers what it is asked for, and paints it red."""
+
+    settings = SETTINGS
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, list[str], list[Image.Image]]] = []
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def __call__(
+        self,
+        photo: Photo,
+        text: str,
+        phrases: Sequence[str] = (),
+        masks: Sequence[Image.Image] = (),
+        label: str = "",
+    ) -> Image.Image:
+        self.asked.append((text, [*phrases], [*masks]))
+        self.meanwhile()
+        return Image.new("RGB", photo.picture.size, "red")
+
+
+@pytest.fixture
+def painter(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Painter:
+    caplog.set_level("INFO")
+    painter = Painter()
+
+    @contextmanager
+    def started(*_: object, **__: object) -> Iterator[Painter]:
+        yield painter
+
+    monkeypatch.setattr(colorize, "colorizer", started)
+    return painter
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    Image.new("L", (8, 6), 40).save(tmp_path / "a.png")
+    return Job(tmp_path / "a.png", "a red cup", tmp_path / "a.color.png")
+
+
+def one(job: Job, folder: Path) -> None:
+    colorize_one(job, [], [], folder, SETTINGS, None, cpu=True)
+
+
+def many(job: Job, folder: Path) -> None:
+    if colorize_many([job], folder, SETTINGS, None, cpu=True):
+        raise PhotoError("it failed")
+
+
+def test_a_photo_goes_with_its_masks_to_the_file_that_is_named(
+    job: Job, tmp_path: Path, painter: Painter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client.signal, "signal", lambda *_: None)
+    options = ["-o", str(tmp_path / "new" / "b.png")]
+    for name, box in (("left", (0, 0, 4, 6)), ("right", (4, 0, 8, 6))):
+        mask = Image.new("L", (8, 6))
+        mask.paste(255, box)
+        mask.save(tmp_path / f"{name}.png")
+        options += ["--phrase", f"{name} cup", "--mask", str(tmp_path / f"{name}.png")]
+    text = "a red left cup, a blue right cup"
+    assert client.main(["colorize", str(job.photo), text, *options]) == 0
+    ((asked, phrases, masks),) = painter.asked
+    assert (asked, phrases) == (text, ["left cup", "right cup"])
+    assert [mask.getbbox() for mask in masks] == [(0, 0, 4, 6), (4, 0, 8, 6)]
+    with Image.open(tmp_path / "new" / "b.png") as image:
+        assert image.getpixel((0, 0)) == (255, 0, 0)
+    assert not job.out.exists()
+
+
+def test_a_result_is_made_again_unless_it_was_retouched(
+    job: Job, tmp_path: Path, painter: Painter
+) -> None:
+    one(job, tmp_path)
+    one(replace(job, text="a blue cup"), tmp_path)
+    assert '"a blue cup"' in (made_from(job.out) or "")
+    Image.new("L", (8, 6), 70).save(job.out)
+    retouched = job.out.read_bytes()
+    with pytest.raises(PhotoError, match=r"not made by this: choose another name with -o"):
+        one(job, tmp_path)
+    assert len(painter.asked) == 2
+    assert job.out.read_bytes() == retouched
+
+
+@pytest.mark.parametrize("colorized", [one, many])
+def test_a_file_that_came_meanwhile_stays(
+    job: Job, tmp_path: Path, painter: Painter, colorized: Callable[[Job, Path], None]
+) -> None:
+    painter.meanwhile = lambda: job.out.write_text("mine")
+    with pytest.raises(PhotoError):
+        colorized(job, tmp_path)
+    assert job.out.read_text() == "mine"
+
+
+@pytest.mark.usefixtures("painter")
+def test_of_two_photos_whose_results_are_one_file_on_this_disk_the_first_has_it(
+    job: Job, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As those of IMG.JPG and img.jpg are on some."""
+    Image.new("L", (8, 6), 90).save(tmp_path / "A.PNG")
+    second = replace(job, photo=tmp_path / "A.PNG")
+    assert colorize_many([job, second], tmp_path, SETTINGS, None, cpu=True) == 1
+    assert job.is_finished(SETTINGS)
+    assert f"A.PNG: {job.out} is there and was made from another photo" in caplog.text
+
+
+@pytest.mark.parametrize("colorized", [one, many])
+@pytest.mark.parametrize("was_there", [False, True])
+def test_a_result_is_of_the_photo_that_was_read_whatever_became_of_it(
+    job: Job, tmp_path: Path, painter: Painter, colorized: Any, was_there: bool
+) -> None:
+    if was_there:
+        one(replace(job, text="a blue cup"), tmp_path)
+    first = job.photo.read_bytes()
+    painter.meanwhile = lambda: Image.new("L", (8, 6), 90).save(job.photo)
+    colorized(job, tmp_path)
+    job.photo.write_bytes(first)
+    assert job.is_finished(SETTINGS)
+
+
+@pytest.mark.parametrize("colorized", [one, many])
+@pytest.mark.parametrize(
+    ("size", "name", "reason"),
+    [
+        ((65501, 1), "b.jpg", "65501 x 1 pixels, and a side of a .jpg file has at most 65500"),
+        ((1, 16384), "b.WEBP", "1 x 16384 pixels, and a side of a .WEBP file has at most 16383"),
+        ((8, 6), f"{'b' * 300}.png", "cannot be written"),
+    ],
+)
+def test_what_cannot_be_written_is_not_colorized(
+    job: Job,
+    tmp_path: Path,
+    painter: Painter,
+    caplog: pytest.LogCaptureFixture,
+    colorized: Callable[[Job, Path], None],
+    size: tuple[int, int],
+    name: str,
+    reason: str,
+) -> None:
+    Image.new("1", size).save(job.photo)
+    with pytest.raises(PhotoError) as caught:
+        colorized(replace(job, out=tmp_path / name), tmp_path)
+    assert reason in f"{caught.value}{caplog.text}"
+    assert not painter.asked
+
+
+@pytest.mark.usefixtures("painter")
+def test_a_result_of_the_largest_size_is_written(job: Job, tmp_path: Path) -> None:
+    for size, name in (((65500, 1), "b.jpg"), ((1, 16383), "b.webp"), ((65501, 1), "b.tif")):
+        Image.new("1", size).save(job.photo)
+        one(replace(job, out=tmp_path / name), tmp_path)
+        with Image.open(tmp_path / name) as image:
+            assert image.size == size
+
+
+@pytest.fixture
+def answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[dict[str, str]], Image.Image]:
+    """Colorizes with something that answers that a file is the result."""
+    for name in ("input", "temp"):
+        (tmp_path / "base" / name).mkdir(parents=True)
+
+    def run(file: dict[str, str]) -> Image.Image:
+        data = {"node": SAVE, "output": {"images": [file]}}
+        events = [{"type": "executed", "data": data}]
+        monkeypatch.setattr(Server, "events", lambda *_: iter(events))
+        server = Server(None, 1, tmp_path / "base")  # pyright: ignore[reportArgumentType]
+        photo = Photo(Image.new("RGB", (8, 6)), None, Image.Exif(), None, None)
+        return Colorizer(server, SETTINGS)(photo, "a red cup")
+
+    return run
+
+
+def test_a_result_is_taken_from_the_servers_folder(tmp_path: Path, answered: Any) -> None:
+    (tmp_path / "base/temp/some").mkdir()
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "base/temp/some/a.png")
+    picture = answered({"subfolder": "some", "filename": "a.png"})
+    assert picture.getpixel((0, 0)) == (255, 0, 0)
+    assert not [*(tmp_path / "base").rglob("*.png")]
+
+
+@pytest.mark.parametrize("name", ["{}/mine.png", "../../mine.png", "link.png"])
+@pytest.mark.parametrize("key", ["subfolder", "filename"])
+def test_a_file_outside_of_the_servers_folder_is_neither_taken_nor_removed(
+    tmp_path: Path, answered: Any, name: str, key: str
+) -> None:
+    Image.new("RGB", (8, 6)).save(tmp_path / "mine.png")
+    (tmp_path / "base/temp/link.png").symlink_to(tmp_path / "mine.png")
+    with pytest.raises(WorkflowError, match=r"mine\.png as its result, which is not in its folder"):
+        answered({"subfolder": "", "filename": "", key: name.format(tmp_path)})
+    assert (tmp_path / "mine.png").exists()
+
+
+def test_no_decoder_that_starts_programs_sees_a_result(
+    tmp_path: Path, answered: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[object] = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **_: started.append(given))
+    lines = ["%!PS-Adobe-3.0 EPSF-3.0", "%%BoundingBox: 0 0 9 9", "%%EndComments", "showpage", ""]
+    (tmp_path / "base/temp/a.png").write_text("\n".join(lines), encoding="ascii")
+    with pytest.raises(OSError, match="cannot identify"):
+        answered({"subfolder": "", "filename": "a.png"})
+    assert not started
+
+
+def test_a_model_file_is_offered_under_its_own_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @contextmanager
+    def running(_comfyui: Path, base: Path, **_: object) -> Iterator[Server]:
+        yield Server(None, 1, base)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(colorize, "run_server", running)
+    model = tmp_path / "own.safetensors"
+    model.write_bytes(b"weights")
+    with colorizer(tmp_path, SETTINGS, model, cpu=True) as colorize_photo:
+        (offered,) = (colorize_photo.server.base / "models/checkpoints").iterdir()
+        assert (offered.name, offered.read_bytes()) == (model.name, b"weights")
+    assert model.exists()
+
+
+def test_a_model_file_is_copied_where_there_are_no_links(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    for kind in ("symlink_to", "hardlink_to"):
+        monkeypatch.setattr(Path, kind, refuse)
+    (tmp_path / "own.safetensors").write_bytes(b"weights")
+    (tmp_path / "models").mkdir()
+    colorize._offer(tmp_path / "own.safetensors", tmp_path / "models")
+    assert (tmp_path / "models" / "own.safetensors").read_bytes() == b"weights"
