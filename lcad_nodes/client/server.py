@@ -173,8 +173,8 @@ def without_gpu(*, cpu: bool) -> bool:
     if shutil.which("nvidia-smi"):
         logger.warning(
             "There is an NVIDIA GPU, but PyTorch cannot use it: it is the PyTorch for CPUs, which "
-            "is what Windows gets by default (the README tells which one to install, below 'Two "
-            "commands'), the GPU or its driver is too old, or another program fills its memory."
+            "is what Windows gets by default (the README tells which one to install, in 'Quick "
+            "start'), the GPU or its driver is too old, or another program fills its memory."
         )
     return True
 
