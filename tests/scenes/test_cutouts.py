@@ -72,7 +72,8 @@ def test_variants_of_one_picture_are_on_one_side(variant: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["IMG_{:04}", "DSC_{:04}", "{:012}", "P10{:05}", "IMG_20240131_{:06}", "scan{:04}", "{}"]
+    "name",
+    ["IMG_{:04}", "DSC_{:04}", "{:012}", "P10{:05}", "IMG_20240131_{:06}", "scan{:04}", "{}"],
 )
 def test_the_numbers_of_cameras_and_sets_are_no_variants(name: str) -> None:
     sides = [split_of(Path(f"{name.format(number)}.jpg")) for number in range(100)]
