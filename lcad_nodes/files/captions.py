@@ -9,7 +9,7 @@ from typing import Any
 Captions = dict[str, tuple[str, ...]]
 """Descriptions by file name."""
 
-_NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d+)")
+_NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d{1,9})")
 
 
 class CaptionsError(ValueError):
@@ -40,7 +40,7 @@ def numbered_captions(path: Path) -> list[tuple[str, int, str]]:
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CaptionsError(f"{path} cannot be read as captions: {error}") from error
     if not isinstance(content, dict):
         raise CaptionsError(f"{path}: expected an object, not {type(content).__name__}")

@@ -9,7 +9,7 @@ import torch
 from accelerate import Accelerator
 from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file
-from torchvision.models import vgg16
+from vgg16_file import write_vgg16
 
 from lcad_nodes.model.checkpoint import CheckpointParts, StateDict, join, split
 from lcad_nodes.model.luminance import network_input
@@ -141,9 +141,8 @@ def test_noise_on_the_latents_is_something_to_be_taken_off(config: CompressionCo
 @pytest.fixture
 def vgg(tmp_path: Path) -> Path:
     """VGG 16's weights, random."""
-    path = tmp_path / "vgg16.pth"
-    torch.save(vgg16().state_dict(), path)
-    return path
+    write_vgg16(tmp_path / "vgg16.pth")
+    return tmp_path / "vgg16.pth"
 
 
 @torch.no_grad()
