@@ -34,6 +34,12 @@ def pytest_configure() -> None:
     atexit.register(shutil.rmtree, args.base_directory, ignore_errors=True)
 
 
+@pytest.fixture(autouse=True)
+def _seeded() -> None:
+    """Networks that a test draws are the same in every run."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session")
 def comfyui() -> Path:
     """The host's folder."""

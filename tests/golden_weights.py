@@ -3,6 +3,7 @@
 import json
 import zlib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +25,27 @@ class Golden:
 
 def golden_state_dict(seed: int) -> dict[str, Tensor]:
     """Rebuild the golden checkpoint, which has no text encoder."""
-    shapes = json.loads((GOLDEN / "tiny.keys.json").read_text())
-    return weights_by_name(seed, shapes)
+    return _copied(_golden(seed))
 
 
 def text_encoder_state_dict(seed: int, width: int, layers: int) -> dict[str, Tensor]:
     """Make a CLIP text encoder for the golden checkpoint, by the same rule."""
+    return _copied(_text_encoder(seed, width, layers))
+
+
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """What a test may change: drawn once, since many tests have the same networks."""
+    return {name: tensor.clone() for name, tensor in tensors.items()}
+
+
+@cache
+def _golden(seed: int) -> dict[str, Tensor]:
+    shapes = json.loads((GOLDEN / "tiny.keys.json").read_text())
+    return weights_by_name(seed, shapes)
+
+
+@cache
+def _text_encoder(seed: int, width: int, layers: int) -> dict[str, Tensor]:
     return weights_by_name(seed, text_encoder_shapes(width, layers))
 
 

@@ -15,7 +15,7 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 TRUTH = "truth"
 ADDED = ".color"
 """What `quickstart.py colorize` adds to a photo's name."""
-NUMBERED = re.compile(r"(?P<photograph>.+)_(?P<number>\d+)")
+NUMBERED = re.compile(r"(?P<photograph>.+)_(?P<number>\d{1,9})")
 
 T = TypeVar("T")
 K = TypeVar("K")

@@ -11,7 +11,7 @@ Captions = dict[str, tuple[str, ...]]
 
 Said = TypeVar("Said")
 
-_NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d+)")
+_NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d{1,9})")
 
 
 class CaptionsError(ValueError):
@@ -63,7 +63,7 @@ def numbered_phrases(path: Path) -> list[tuple[str, int, tuple[str, ...]]]:
 def _read(path: Path, what: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CaptionsError(f"{path} cannot be read as {what}: {error}") from error
     if not isinstance(content, dict):
         raise CaptionsError(f"{path}: expected an object, not {type(content).__name__}")

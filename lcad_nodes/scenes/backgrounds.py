@@ -42,7 +42,10 @@ def read_photos(paths: Sequence[Path], split: Split) -> tuple[Image.Image, ...]:
     """
     photos = tuple(photo for _, photo in readable(photo_files(paths, split)))
     if paths and not photos:
-        raise PhotosError(f"No {split} photograph is in {', '.join(map(str, paths))}.")
+        raise PhotosError(
+            f"No {split} photograph is in {', '.join(map(str, paths))}: a fifth is held out, by "
+            "name, and names that differ in a last number below 1000 stay together. Name others."
+        )
     return photos
 
 

@@ -46,6 +46,7 @@ _FILLER = re.compile(
     "a|an|the|and|very|big|huge|large|small|little|old|modern|happy|colorful|tough|ripe|fast"
     "|golden|silver|albino|covered|male|female|singing|sleeping|sitting|baby|" + "|".join(TERMS)
 )
+_VARIANT = re.compile(r"(?<=[^\W\d_])[-_]?[1-9]\d{0,2}$|[-_]{1,2}[a-z]$")
 _NAME = re.compile("[a-z]+([ -][a-z]+)*")
 _MARKS = str.maketrans(dict.fromkeys("\"'\u201c\u201d"))  # quotation marks
 _COUNTED = re.compile(r"\b(pair|bunch|cluster|head|quarter) of\b|\u2019s\b")
@@ -78,7 +79,7 @@ def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
 
     A PNG is usable when a caption lies beside it (.txt, UTF-8, English in its first line) that
     begins with an article and is a short noun phrase, and when it is large and shaded enough.
-    A fifth is held out, by a hash of the path without its variant's number or letter. What cannot
+    A fifth is held out, by a hash of its place without its variant's number or letter. What cannot
     be read is named in the log and left out.
 
     Raises:
@@ -90,7 +91,7 @@ def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
         cutout
         for folder in folders
         for path in sorted(folder.rglob("*.png"))
-        if split_of(path.relative_to(folder)) == split and (cutout := _read(path, folder))
+        if split_of(place := _place(path)) == split and (cutout := _read(path, place))
     ]
     if not cutouts:
         where = ", ".join(map(str, folders))
@@ -101,10 +102,23 @@ def read_cutouts(folders: Sequence[Path], split: Split) -> tuple[CutOut, ...]:
 
 
 def split_of(relative: Path) -> Split:
-    """Which split a file belongs to; variants (frog, frog-1, grave_a, grave_b) stay together."""
-    family = re.sub(r"[-_]?(\d+|[-_][a-z])$", "", relative.stem.lower())
+    """Which split a file belongs to; variants (frog, frog-1, grave_a, grave_b) stay together.
+
+    A camera's numbers (IMG_0012, 20240131, 000000000139) are no variants: each is by itself.
+    """
+    family = _VARIANT.sub("", relative.stem.lower())
     key = (relative.parent / family).as_posix()
     return "held_out" if zlib.crc32(key.encode()) % 5 == 0 else "train"
+
+
+def _place(path: Path) -> Path:
+    """The path below the folder that Tux Paint calls `stamps`, elsewhere the name alone.
+
+    So that it is the same whichever folder above the file is named.
+    """
+    above = path.parent.resolve()
+    roots = (folder for folder in (above, *above.parents) if folder.name == "stamps")
+    return above.relative_to(next(roots, above)) / path.name
 
 
 def object_name(caption: str) -> str | None:
@@ -121,10 +135,10 @@ def object_name(caption: str) -> str | None:
     return name
 
 
-def _read(path: Path, folder: Path) -> CutOut | None:
-    relative, caption = path.relative_to(folder), path.with_suffix(".txt")
-    unusable = _UNUSABLE_FILE.fullmatch(relative.with_suffix("").as_posix()) or any(
-        map(_UNUSABLE_FOLDER.fullmatch, relative.parts[:-1])
+def _read(path: Path, place: Path) -> CutOut | None:
+    caption = path.with_suffix(".txt")
+    unusable = _UNUSABLE_FILE.fullmatch(place.with_suffix("").as_posix()) or any(
+        map(_UNUSABLE_FOLDER.fullmatch, place.parts[:-1])
     )
     if unusable or not caption.exists():
         return None

@@ -3,13 +3,13 @@
 import struct
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 SHARE = Path("/usr/share")
 
-Read = Callable[[str], bytes]
-"""Reads a file of an archive; KeyError where it has none of this name."""
+LARGEST = 64 * 2**20
+"""Bytes of a picture; an archive of a few KB can hold what claims to be any size."""
 
 
 class SourceError(OSError):
@@ -33,7 +33,8 @@ def read_sources(listed: dict[str, str], locate: Callable[[str], Path]) -> Itera
     Raises:
         SourceError: a file is missing, or an archive lacks what is listed.
     """
-    archives: dict[Path, Read] = {}
+    archives: dict[Path, dict[str, bytes]] = {}
+    wanted = {source.partition(":")[2] for source in listed.values()}
     for source in listed.values():
         path, _, inner = source.partition(":")
         file = locate(path)
@@ -43,24 +44,30 @@ def read_sources(listed: dict[str, str], locate: Callable[[str], Path]) -> Itera
             yield file.read_bytes()
             continue
         if file not in archives:
-            archives[file] = _open(file)
-        try:
-            data = archives[file](inner)
-        except KeyError:
-            message = f"{file} holds no {inner}: it is another version than was listed."
-            raise SourceError(message) from None
-        yield data
+            archives[file] = dict(_read(file, wanted))
+        if inner not in archives[file]:
+            raise SourceError(
+                f"{file} holds no {inner}, or one above {LARGEST // 2**20} MiB: it is another "
+                "version than was listed."
+            )
+        yield archives[file][inner]
 
 
-def _open(file: Path) -> Read:
+def _read(file: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
+    """What is wanted of an archive, in its own order: going back in a packed one takes long."""
     if file.suffix == ".rcc":
-        return dict(resources(file.read_bytes())).__getitem__
-    if zipfile.is_zipfile(file):
-        return zipfile.ZipFile(file).read
-    with tarfile.open(file) as archive:
-        members = [member for member in archive if member.isfile()]
-        contents = {member.name: archive.extractfile(member) for member in members}
-        return {name: data.read() for name, data in contents.items() if data}.__getitem__
+        yield from (entry for entry in resources(file.read_bytes()) if entry[0] in wanted)
+    elif zipfile.is_zipfile(file):
+        with zipfile.ZipFile(file) as archive:
+            for info in archive.infolist():
+                if info.filename in wanted and info.file_size <= LARGEST:
+                    yield info.filename, archive.read(info)
+    else:
+        with tarfile.open(file) as archive:
+            for member in filter(tarfile.TarInfo.isreg, archive):
+                data = archive.extractfile(member) if member.name in wanted else None
+                if data and not member.issparse() and member.size <= LARGEST:
+                    yield member.name, data.read()
 
 
 def resources(data: bytes) -> Iterator[tuple[str, bytes]]:

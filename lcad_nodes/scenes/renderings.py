@@ -13,7 +13,9 @@ from pathlib import Path
 
 from PIL import Image
 
-from .packages import SHARE, read_list, read_sources
+from ..files.formats import DECODERS
+from ..files.pictures import BROKEN
+from .packages import SHARE, SourceError, read_list, read_sources
 
 LIST = Path(__file__).with_name("renderings.txt")
 EMOJI = "fluent-emoji-3d"
@@ -33,15 +35,22 @@ def collect(listed: dict[str, str], emoji: Path, out: Path, share: Path = SHARE)
         share: where packages put their files.
 
     Raises:
-        SourceError: a picture is missing.
+        SourceError: a picture is missing or unreadable.
     """
     out.mkdir(parents=True, exist_ok=True)
     pictures = read_sources(listed, lambda path: emoji if path == EMOJI else share / path)
     for name, data in zip(listed, pictures, strict=True):
-        Image.open(io.BytesIO(data)).convert("RGBA").save(out / f"{name}.png")
+        _cut_out(data, listed[name]).save(out / f"{name}.png")
         thing = re.sub(r"-\d+$", "", name).replace("-", " ")
         (out / f"{name}.txt").write_text(f"The {thing}.\n", encoding="utf-8")
     return len(listed)
+
+
+def _cut_out(data: bytes, source: str) -> Image.Image:
+    try:
+        return Image.open(io.BytesIO(data), formats=DECODERS).convert("RGBA")
+    except (*BROKEN, Image.DecompressionBombError) as error:
+        raise SourceError(f"{source} is no picture: {error}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -1,5 +1,6 @@
 """Checkpoint files: read without running anything in them, written whole or not at all."""
 
+import struct
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -11,6 +12,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict, split
+
+UNREADABLE = (
+    *(OSError, EOFError, RuntimeError, UnpicklingError, SafetensorError),
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError),
+    struct.error,
+)
+"""What reading a file of tensors that is broken, or is none, ends with."""
 
 
 def read_checkpoint(path: Path) -> CheckpointParts:
@@ -36,7 +44,7 @@ def read_tensors(path: Path) -> StateDict:
             f"{path} holds more than tensors and was not loaded, because such a file can run "
             f"code. Convert it to safetensors where you trust it: {error}"
         ) from error
-    except (OSError, SafetensorError, RuntimeError, EOFError, ValueError) as error:
+    except UNREADABLE as error:
         raise LayoutError(f"{path} cannot be read as a checkpoint: {error}") from error
 
 

@@ -31,8 +31,19 @@ class CSVTracker(GeneralTracker):
         return self.path
 
     def store_init_configuration(self, values: dict[str, Any]) -> None:
-        """Keep the entries up to step `values["step"]`, if there are any."""
-        kept = [row for row in self._entries() if int(row["step"]) <= values["step"]]
+        """Keep the entries up to step `values["step"]`, if there are any.
+
+        Raises:
+            ConfigError: if the file is no table with whole numbers for steps.
+        """
+        try:
+            kept = [row for row in self._entries() if int(row["step"]) <= values["step"]]
+        except (KeyError, ValueError, csv.Error) as error:
+            raise ConfigError(
+                f"{self.path} is not as training writes it: expected columns between commas, one "
+                "of them step with whole numbers. Has another program saved it? Put it elsewhere, "
+                f"and a new one begins ({type(error).__name__}: {error})"
+            ) from error
         self.columns = list(kept[0]) if kept else []
         self._write(kept)
 
@@ -50,15 +61,18 @@ class CSVTracker(GeneralTracker):
         """What the file holds, but for a last line that a kill cut short."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8-sig") as file:
             whole = (line for line in file if line.endswith("\n"))
             return [row for row in csv.DictReader(whole) if None not in row.values()]
 
     def _write(self, entries: list[dict[str, str]]) -> None:
-        with self.path.open("w", newline="", encoding="utf-8") as file:
+        """Write the file whole or not at all: it is all that is left of days."""
+        partial = self.path.with_name(f"{self.path.name}.partial")
+        with partial.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns)
             writer.writeheader()
             writer.writerows(entries)
+        partial.replace(self.path)
 
 
 def trackers(config: FitConfig, name: str) -> list[Any]:

@@ -14,11 +14,12 @@ from accelerate import Accelerator
 from accelerate.utils import ProjectConfiguration, broadcast
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
+from filelock import FileLock, Timeout
 from torch import Tensor
 from tqdm import tqdm
 
 from ..model.checkpoint import StateDict
-from .checkpoints import save_checkpoint
+from .checkpoints import UNREADABLE, save_checkpoint
 from .config import ConfigError, FitConfig
 from .log import start_log, trackers
 from .sheet import Row, save_sheet
@@ -141,11 +142,21 @@ class Fit:
             The checkpoint's path.
 
         Raises:
-            ConfigError: if processes do not share the folder that they save to.
-            TrainingError: if the loss is not finite.
+            ConfigError: if processes do not share the folder that they save to, or another
+                training has it.
+            TrainingError: if the loss is not finite, or the saved state cannot be read.
         """
-        self._check_shared()
-        self._go_on()
+        with self._alone():
+            self._check_shared()
+            self._go_on()
+            self._train(batches, samples)
+            path = self.save()
+            self.accelerator.end_training()
+        return path
+
+    def _train(
+        self, batches: Callable[[int], Iterator[Any]], samples: Callable[[], Sequence[Row]]
+    ) -> None:
         config, progress = self.config, self.progress
         start_log(self.accelerator, config, self.name, progress.step)
         source = batches(progress.step * config.accumulate)
@@ -168,9 +179,32 @@ class Fit:
             if progress.step % config.save_every == 0 and progress.step < config.steps:
                 self.save()
         bar.close()
-        path = self.save()
-        self.accelerator.end_training()
-        return path
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other trainings out; the main process holds the lock for all."""
+        lock = FileLock(self.directory / f"{self.name}.lock")
+        taken = False
+        if self.accelerator.is_main_process:
+            try:
+                lock.acquire(timeout=0)
+            except Timeout:
+                taken = True
+        if self._count(taken):
+            raise ConfigError(
+                f"directory = {self.config.directory}: another training of {self.name} is running "
+                "there. Wait for it to end, or give this one a directory of its own"
+            )
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def _count(self, so: bool) -> int:
+        """On how many processes something is so."""
+        one = torch.tensor(float(so), device=self.accelerator.device)
+        total: Any = self.accelerator.reduce(one)
+        return int(total)
 
     def _check_shared(self) -> None:
         """Make sure that all go on from what one of them saves, on whatever machine they are."""
@@ -178,15 +212,13 @@ class Fit:
         if self.accelerator.is_main_process:
             mark.touch()
         self.accelerator.wait_for_everyone()
-        unseen: Any = self.accelerator.reduce(
-            torch.tensor(not mark.exists(), device=self.accelerator.device).float()
-        )
+        unseen = self._count(not mark.exists())
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             mark.unlink()
         if unseen:
             raise ConfigError(
-                f"directory = {self.config.directory}: {int(unseen)} of "
+                f"directory = {self.config.directory}: {unseen} of "
                 f"{self.accelerator.num_processes} processes do not see what the first one writes "
                 "there. Several machines need one folder that all of them share"
             )
@@ -200,10 +232,22 @@ class Fit:
                 self._before.rename(self.state)
         self.accelerator.wait_for_everyone()
         if self.state.exists():
+            self._check_plain()
             self.accelerator.load_state(str(self.state))
             self._as_configured()
             logger.info("going on from step %d", self.progress.step)
         self.average.to(self.accelerator.device)
+
+    def _check_plain(self) -> None:
+        """Refuse what could run code, which accelerate lets what is registered with it do."""
+        for file in (*self.state.glob("*.bin"), *self.state.glob("custom_checkpoint_*.pkl")):
+            try:
+                torch.load(file, map_location="meta", weights_only=True)
+            except UNREADABLE as error:
+                raise TrainingError(
+                    f"{file} is cut short, or holds more than tensors and numbers and could run "
+                    f"code. Put the folder elsewhere to begin anew: {error}"
+                ) from error
 
     def _as_configured(self) -> None:
         """Let hold what the configuration says now, not what it said when the state was saved."""

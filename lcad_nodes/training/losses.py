@@ -3,18 +3,17 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from accelerate.utils import reduce
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import relu
 from torch.nn.grad import conv2d_weight
 
+from ..model.checkpoint import LayoutError
+from .checkpoints import read_tensors
 from .config import ConfigError
 
 VGG16 = [
@@ -112,17 +111,14 @@ def load_lpips(backbone: Path) -> nn.Module:
     Raises:
         ConfigError: if the file cannot be read, or is not VGG 16.
     """
-    try:
-        if backbone.suffix.lower() in {".safetensors", ".sft"}:
-            tensors = load_file(backbone)
-        else:
-            tensors = torch.load(backbone, map_location="cpu", weights_only=True)
-        convolutions = [tensors[f"features.{index}.{kind}"] for index, kind in VGG16]
-    except (OSError, KeyError, SafetensorError, UnpicklingError, RuntimeError) as error:
-        raise ConfigError(f"lpips_backbone: {backbone} is not VGG 16's weights: {error}") from error
     from lpips import LPIPS
 
-    network: Any = LPIPS(net="vgg", pnet_rand=True, verbose=False)
-    # Its names are slice<n>.<index>.weight, where torchvision has features.<index>.weight.
-    network.net.load_state_dict(dict(zip(network.net.state_dict(), convolutions, strict=True)))
+    try:
+        tensors = read_tensors(backbone)
+        convolutions = [tensors[f"features.{index}.{kind}"] for index, kind in VGG16]
+        network: Any = LPIPS(net="vgg", pnet_rand=True, verbose=False)
+        # Its names are slice<n>.<index>.weight, where torchvision has features.<index>.weight.
+        network.net.load_state_dict(dict(zip(network.net.state_dict(), convolutions, strict=True)))
+    except (LayoutError, KeyError, RuntimeError) as error:
+        raise ConfigError(f"lpips_backbone: {backbone} is not VGG 16's weights: {error}") from error
     return network.requires_grad_(False).eval()

@@ -36,6 +36,8 @@ def test_every_format_says_the_same(tmp_path: Path, content: dict[str, Any]) -> 
     ("content", "message"),
     [
         ("{", "cannot be read as captions"),
+        ("[" * 10**5, "cannot be read as captions"),
+        ('{"cat.jpg": ' + "9" * 5000 + "}", "cannot be read as captions"),
         ("[]", "expected an object, not list"),
         ('{"cat.jpg": 3}', "cat.jpg: expected a text or a list"),
         ('{"annotations": [{"image_id": 1}], "images": []}', "not COCO captions.*KeyError: 1"),
@@ -54,6 +56,9 @@ def test_each_description_keeps_its_number(tmp_path: Path) -> None:
     path = tmp_path / "captions.json"
     path.write_text('\ufeff{"a.jpg_3": "three", "a.jpg_1": "one"}', encoding="utf-8")
     assert numbered_captions(path) == [("a.jpg", 3, "three"), ("a.jpg", 1, "one")]
+    many = "a.jpg_1" + "0" * 5000  # no number that Python reads
+    path.write_text(f'{{"{many}": "one"}}', encoding="utf-8")
+    assert numbered_captions(path) == [(many, 0, "one")]
     path.write_text(json.dumps(COCO), encoding="utf-8")
     assert [number for _, number, _ in numbered_captions(path)] == [0, 1, 0]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from lcad_nodes.scenes import packages
 from lcad_nodes.scenes.cutouts import StampsError, object_name, read_cutouts, split_of
 
 Write = Callable[[Image.Image, str], Path]
@@ -68,6 +69,47 @@ def test_a_folder_that_is_not_there_is_named(stamps: Path, tmp_path: Path) -> No
 def test_variants_of_one_picture_are_on_one_side(variant: str) -> None:
     for folder in ("animals", "birds", "food", "town", "hats"):
         assert split_of(Path(folder) / f"{variant}.png") == split_of(Path(folder) / "frog.png")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["IMG_{:04}", "DSC_{:04}", "{:012}", "P10{:05}", "IMG_20240131_{:06}", "scan{:04}", "{}"],
+)
+def test_the_numbers_of_cameras_and_sets_are_no_variants(name: str) -> None:
+    sides = [split_of(Path(f"{name.format(number)}.jpg")) for number in range(100)]
+    assert sides.count("held_out") == pytest.approx(20, abs=10)
+
+
+def test_the_shipped_pictures_stay_on_their_side() -> None:
+    lists = ("photographs", "more_photographs", "renderings")
+    files = [Path(packages.__file__).with_name(f"{name}.txt") for name in lists]
+    sides = [[split_of(Path(f"{name}.png")) for name in packages.read_list(f)] for f in files]
+    assert [side.count("held_out") for side in sides] == [51, 15, 208]
+    assert split_of(Path("plants/trees/tree336.png")) == split_of(Path("plants/trees/tree.png"))
+
+
+def test_the_split_is_the_same_whichever_folder_above_is_named(tmp_path: Path) -> None:
+    stamps = tmp_path / "stamps"
+    for number, folder in enumerate(("animals/birds", "animals/fish", "food")):
+        (stamps / folder).mkdir(parents=True)
+        for name in "abcdefghijklmnopqrst":
+            ball(40 + number, 220).save(stamps / folder / f"{name}x.png")
+            (stamps / folder / f"{name}x.txt").write_text(f"A {name}x.\n", encoding="utf-8")
+    whole = read_cutouts([stamps], "held_out")
+    parts = [stamps / "animals/birds", stamps / "animals/fish", stamps / "food"]
+    for folders in (parts, [stamps / "animals", stamps / "food"], [tmp_path]):
+        assert [c.name for c in read_cutouts(folders, "held_out")] == [c.name for c in whole]
+    files = {path.relative_to(stamps) for path in stamps.rglob("*.png")}
+    assert len(whole) == sum(split_of(path) == "held_out" for path in files)
+
+
+def test_what_is_no_use_of_tux_paints_is_left_out_of_a_folder_of_its_own(tmp_path: Path) -> None:
+    folder = tmp_path / "stamps" / "household" / "dishes"
+    folder.mkdir(parents=True)
+    ball(40, 220).save(folder / "glass.png")
+    (folder / "glass.txt").write_text("A glass.\n", encoding="utf-8")
+    with pytest.raises(StampsError, match="no usable cut-outs"):
+        read_cutouts([folder], split_of(Path("household/dishes/glass.png")))
 
 
 def ball(value: int, edge: int, size: int = 90) -> Image.Image:

@@ -7,7 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from sparse_archives import add_sparse
 
+from lcad_nodes.scenes import packages
 from lcad_nodes.scenes.packages import SourceError, read_sources, resources
 
 
@@ -69,6 +71,41 @@ def test_what_another_version_of_a_package_lacks_is_named(tmp_path: Path, archiv
     archives(tmp_path)
     with pytest.raises(SourceError, match=rf"{archive} holds no erase/cow\.webp"):
         list(read_sources({"cow": f"{archive}:erase/cow.webp"}, tmp_path.joinpath))
+
+
+@pytest.mark.parametrize("name", ["hole.png", "huge.png"])
+@pytest.mark.parametrize("archive", ["a.tgz", "b.zip"])
+def test_what_would_fill_the_memory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: str, name: str
+) -> None:
+    monkeypatch.setattr(packages, "LARGEST", 2**20)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
+        add_sparse(tar, "hole.png", 2**29)
+        entry = tarfile.TarInfo("huge.png")
+        entry.size = 2**20 + 1
+        tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("huge.png", bytes(2**20 + 1))
+    with pytest.raises(SourceError, match=rf"{archive} holds no {name}, or one above 1 MiB"):
+        list(read_sources({"one": f"{archive}:{name}"}, tmp_path.joinpath))
+
+
+def test_of_an_archive_only_what_is_listed_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tarfile.open(tmp_path / "many.tar", "w") as archive:
+        for name in ("one", "other", "third"):
+            archive.addfile(tarfile.TarInfo(name))
+    opened = []
+    extract = tarfile.TarFile.extractfile
+
+    def noted(archive: tarfile.TarFile, member: tarfile.TarInfo) -> object:
+        opened.append(member.name)
+        return extract(archive, member)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractfile", noted)
+    assert list(read_sources({"a": "many.tar:other"}, tmp_path.joinpath)) == [b""]
+    assert opened == ["other"]
 
 
 def test_a_missing_package_is_named(tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import pytest
+from PIL import EpsImagePlugin, Image
 
 from lcad_nodes.scenes.cutouts import object_name, read_cutouts
-from lcad_nodes.scenes.packages import read_list
+from lcad_nodes.scenes.packages import SourceError, read_list
 from lcad_nodes.scenes.renderings import LIST, collect
 
 
@@ -43,3 +44,16 @@ def test_things_become_stamps_that_scenes_are_made_of(tmp_path: Path) -> None:
     assert collect(listed, tmp_path / "emoji.tgz", tmp_path / "out", tmp_path) == 2
     cutouts = read_cutouts([tmp_path / "out"], "train")
     assert [cutout.name for cutout in cutouts] == ["deck chair", "toilet paper"]
+
+
+def test_what_would_start_a_program_is_no_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figure = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(figure, "EPS")
+    (tmp_path / "figure.png").write_bytes(figure.getvalue())
+    started = []
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *given, **_: started.append(given))
+    with pytest.raises(SourceError, match=r"figure\.png is no picture"):
+        collect({"figure-1": "figure.png"}, tmp_path / "none", tmp_path / "out", tmp_path)
+    assert not started

@@ -70,6 +70,15 @@ def test_a_file_of_something_else_is_not_said_to_run_code(
         read_checkpoint(path)
 
 
+@pytest.mark.parametrize(
+    "rest", [b"h\x05.", b"X\xff", b"X\xff\xff\xff\xff", b"c", b"N.", b"]R.", b"t."]
+)
+def test_a_broken_pickle_is_named(tmp_path: Path, rest: bytes) -> None:
+    (tmp_path / "a.ckpt").write_bytes(b"\x80\x02" + rest)
+    with pytest.raises(LayoutError, match=r"a\.ckpt cannot be read|a\.ckpt holds more"):
+        read_checkpoint(tmp_path / "a.ckpt")
+
+
 def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
     for name in ("a.safetensors", "a.ckpt"):
         (tmp_path / name).write_bytes(b"cut short")

@@ -9,8 +9,9 @@ import torch
 from accelerate import Accelerator
 from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file
-from torchvision.models import vgg16
+from vgg16_file import write_vgg16
 
+from lcad_nodes.color.artifact import artifact_map
 from lcad_nodes.model.checkpoint import CheckpointParts, StateDict, join, split
 from lcad_nodes.model.luminance import network_input
 from lcad_nodes.scenes.builder import SceneBuilder
@@ -141,9 +142,8 @@ def test_noise_on_the_latents_is_something_to_be_taken_off(config: CompressionCo
 @pytest.fixture
 def vgg(tmp_path: Path) -> Path:
     """VGG 16's weights, random."""
-    path = tmp_path / "vgg16.pth"
-    torch.save(vgg16().state_dict(), path)
-    return path
+    write_vgg16(tmp_path / "vgg16.pth")
+    return tmp_path / "vgg16.pth"
 
 
 @torch.no_grad()
@@ -184,6 +184,18 @@ def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -
     loss.backward()
     weights = [p for p in stage.discriminator.parameters() if p.ndim == 4]
     assert all(p.grad is not None and p.grad.any() for p in weights)
+
+
+@torch.no_grad()
+def test_the_reconstruction_is_weighted_by_the_artifact_map(config: CompressionConfig) -> None:
+    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    small = replace(config, vae=VAEConfig((32, 32), 1), kl_weight=0.0)
+    stage = Compression(replace(small, artifact_weight=3.0, plain_weight=0.5), NOTHING)
+    image = 2 * batch.images - 1
+    decoded = 2 * torch.stack([row.images[-1] for row in stage.samples(batch)]) - 1
+    residual = (image - decoded).abs()
+    expected = 3 * (artifact_map(image, decoded) * residual).mean() + 0.5 * residual.mean()
+    assert stage(batch, 0)[0].item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 def test_the_artifact_maps_settings_reach_the_loss(config: CompressionConfig) -> None:

@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
+from lcad_nodes.training import diffusion
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.guidance import Instances
@@ -158,23 +159,50 @@ def test_mixed_precision_learns_nearly_the_same_and_saves_all_of_it(
     assert not all(torch.equal(exact[name], rounded[name]) for name in learned)
 
 
-@torch.no_grad()
-def test_the_published_loss_is_unweighted_and_more_weight_goes_to_more_noise(
-    from_nothing: DiffusionConfig,
-) -> None:
-    parts = split(load_file(from_nothing.start))
-    batch = EncodedBatch(
-        torch.randn(4, 4, 8, 8),
-        torch.randn(4, 128, 8, 8),
-        torch.zeros(4, 77, dtype=torch.long),
-        torch.arange(4),
+def _encoded(count: int) -> EncodedBatch:
+    return EncodedBatch(
+        torch.randn(count, 4, 8, 8),
+        torch.randn(count, 128, 8, 8),
+        torch.zeros(count, 77, dtype=torch.long),
+        torch.arange(count),
     )
+
+
+@torch.no_grad()
+def test_the_published_loss_is_unweighted_and_of_plain_noise(from_nothing: DiffusionConfig) -> None:
+    parts, batch = split(load_file(from_nothing.start)), _encoded(4)
     loss, figures = Diffusion(from_nothing, parts)(batch, 0)
     assert loss == figures["unweighted"]
-    loss, figures = Diffusion(replace(from_nothing, largest_weight=30.0), parts)(batch, 0)
-    assert figures["unweighted"] < loss < 30 * figures["unweighted"]
     _, with_offset = Diffusion(replace(from_nothing, noise_offset=3.0), parts)(batch, 0)
     assert with_offset["unweighted"] != figures["unweighted"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(
+    ("uniform", "bias", "t"),
+    [
+        (0.1005, 1.0, 100),
+        (0.2505, 2.0, 500),
+        (0.7575, 1.0, 757),
+        (1.0, 1.0, 999),
+    ],
+)
+def test_more_weight_goes_to_more_noise_which_the_bias_prefers(
+    from_nothing: DiffusionConfig,
+    monkeypatch: pytest.MonkeyPatch,
+    uniform: float,
+    bias: float,
+    t: int,
+) -> None:
+    config = replace(from_nothing, largest_weight=30.0, noise_bias=bias)
+    stage = Diffusion(config, split(load_file(from_nothing.start)))
+    fixed = torch.tensor([uniform]), torch.randn(1, 4, 8, 8)
+    monkeypatch.setattr(diffusion, "draws", lambda *_: fixed)
+    loss, figures = stage(_encoded(1), 0)
+    signal = float(stage.schedule.alphas_cumprod[t])
+    weight = {100: 1.0, 999: 30.0}.get(t, (1 - signal) / signal)
+    assert loss.item() == pytest.approx(weight * figures["unweighted"].item(), rel=1e-4)
+    assert (weight > 10) == (t > 700)
 
 
 @torch.no_grad()
@@ -182,12 +210,7 @@ def test_more_weight_goes_to_where_described_things_are(from_nothing: DiffusionC
     parts = split(load_file(from_nothing.start))
     stage = Diffusion(replace(from_nothing, thing_weight=3.0), parts)
     everywhere = torch.ones(2, 8, 8)
-    batch = EncodedBatch(
-        torch.randn(4, 4, 8, 8),
-        torch.randn(4, 128, 8, 8),
-        torch.zeros(4, 77, dtype=torch.long),
-        torch.arange(4),
-    )
+    batch = _encoded(4)
     for masks, tokens, factor in (
         (everywhere, ((1,), (2,)), 3.0),
         (0 * everywhere, ((1,), (2,)), 1.0),
@@ -195,6 +218,15 @@ def test_more_weight_goes_to_where_described_things_are(from_nothing: DiffusionC
     ):
         loss, figures = stage(replace(batch, instances=[Instances(masks, tokens)] * 4), 0)
         assert torch.allclose(loss, factor * figures["unweighted"])
+    left = torch.zeros(2, 8, 8)
+    left[0, :, :4] = 1
+    halves = [
+        stage(replace(batch, instances=[Instances(mask, ((1,), (2,)))] * 4), 0)
+        for mask in (left, left.flip(-1))
+    ]
+    assert halves[0][0] != halves[1][0]
+    both = halves[0][0] + halves[1][0]  # each counts one half thrice and the other once
+    assert torch.allclose(both, (3 + 1) * halves[0][1]["unweighted"])
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 import csv
 import shutil
+import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from lcad_nodes.model.checkpoint import StateDict
-from lcad_nodes.training.config import FitConfig
+from lcad_nodes.training.config import ConfigError, FitConfig
 from lcad_nodes.training.loop import Fit, TrainingError
 from lcad_nodes.training.sheet import Row
 
@@ -89,6 +91,68 @@ def test_training_goes_on_from_any_step_as_if_it_had_not_stopped(
     assert _log(halved) == _log(config)
 
 
+def test_what_is_saved_are_the_averaged_weights(config: FitConfig) -> None:
+    stage = Line()
+    fit = Fit(stage, replace(config, ema=0.9), "line", 64)
+    saved = load_file(fit.run(lambda first: _batches(2, first), list))
+    assert torch.equal(saved["slope"], fit.average.shadow_params[0])
+    assert not torch.equal(saved["slope"], stage.slope)
+
+
+@pytest.mark.parametrize(("minutes", "steps"), [(0.0, 8), (3.5, 4), (1000.0, 8)])
+def test_training_stops_and_saves_when_its_minutes_are_over(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch, minutes: float, steps: int
+) -> None:
+    stage = Line()
+    fit = Fit(stage, replace(config, minutes=minutes), "line", 64)
+    monkeypatch.setattr(time, "monotonic", lambda: 60.0 * fit.progress.step)
+    fit.run(lambda first: _batches(2, first), list)
+    assert fit.progress.step == steps
+    saved = load_file(Path(config.directory, "line.state", "model.safetensors"))
+    assert torch.equal(saved["slope"], stage.slope)
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        *((f"custom_checkpoint_{number}.pkl", True) for number in range(3)),
+        ("optimizer.bin", True),
+        ("random_states_0.pkl", False),  # accelerate goes on without what is no such thing
+    ],
+)
+def test_a_state_that_could_run_code_is_refused(
+    config: FitConfig, tmp_path: Path, name: str, refused: bool
+) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    _run(replace(config, steps=3))
+    torch.save({"step": Evil()}, Path(config.directory, "line.state", name))
+    expected = pytest.raises(TrainingError, match=f"{name} .*could run code")
+    with expected if refused else nullcontext():
+        _run(replace(config, steps=4))
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02h\x05.", b"PK"])
+def test_a_state_that_was_cut_short_is_named(config: FitConfig, content: bytes) -> None:
+    _run(replace(config, steps=3))
+    Path(config.directory, "line.state", "custom_checkpoint_1.pkl").write_bytes(content)
+    with pytest.raises(TrainingError, match=r"custom_checkpoint_1\.pkl is cut short"):
+        _run(config)
+
+
+def test_a_second_training_in_a_directory_is_refused(config: FitConfig) -> None:
+    def batches(first: int) -> Iterator[Tensor]:
+        with pytest.raises(ConfigError, match=r"directory = .*another training of line"):
+            _run(config)
+        return _batches(2, first)
+
+    Fit(Line(), config, "line", 64).run(batches, list)
+    assert _run(replace(config, steps=9))  # now it is over
+
+
 def test_checkpoints_stay_that_are_to_be_kept(config: FitConfig) -> None:
     last = _run(replace(config, keep_every=4))
     folder = Path(config.directory)
@@ -156,6 +220,48 @@ def test_an_entry_that_was_cut_short_is_dropped(config: FitConfig) -> None:
     path.write_text("", encoding="utf-8")
     _run(replace(config, steps=5))
     assert [row["step"] for row in _table(config)] == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("saved", "problem"),
+    [
+        (lambda text: "\ufeff" + text, ""),
+        (lambda text: text.replace(",", ";"), "KeyError"),
+        (lambda text: text.replace("\n2,", "\n2.0,"), "'2.0'"),
+        (lambda text: text.replace("step", "Schritt"), "KeyError"),
+        (lambda text: "\udcff" + text, "UnicodeDecodeError"),
+    ],
+)
+def test_a_log_that_a_spreadsheet_saved_is_read_or_named(
+    config: FitConfig, saved: Callable[[str], str], problem: str
+) -> None:
+    _run(replace(config, steps=3))
+    whole = _table(config)
+    path = Path(config.directory, "line.csv")
+    text = saved(path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    if problem:
+        with pytest.raises(ConfigError, match=rf"line\.csv is not as .*step .*{problem}"):
+            _run(replace(config, steps=4))
+        assert path.read_bytes() == text.encode(errors="surrogateescape")
+    else:
+        _run(replace(config, steps=4))
+        assert _table(config)[:-1] == whole
+
+
+def test_a_full_disk_takes_nothing_from_the_log(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError("no space left")
+
+    _run(replace(config, steps=3))
+    whole = _table(config)
+    with monkeypatch.context() as patch:
+        patch.setattr(csv.DictWriter, "writerows", full)
+        with pytest.raises(OSError, match="no space left"):
+            _run(config)
+    assert _table(config) == whole
 
 
 def test_the_log_is_not_read_again_for_every_entry(
@@ -288,7 +394,7 @@ def test_whoever_is_killed_while_the_state_is_replaced_loses_nothing(
     assert begun == [kept]
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     left = {path.name for path in Path(other.directory).iterdir()}
-    assert left == {"line.state", "line.safetensors", "line.csv"}
+    assert left == {"line.state", "line.safetensors", "line.csv", "line.lock"}
 
 
 @pytest.mark.usefixtures("free_precision")

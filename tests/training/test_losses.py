@@ -4,23 +4,19 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
-from torchvision.models import vgg16
+from vgg16_file import write_vgg16
 
 from lcad_nodes.training.config import ConfigError
-from lcad_nodes.training.losses import Discriminator, LastLayer, hinge, load_lpips
+from lcad_nodes.training.losses import VGG16, Discriminator, LastLayer, hinge, load_lpips
 
 
 def test_lpips_reads_its_backbone_from_a_file(tmp_path: Path) -> None:
-    with torch.device("meta"):
-        shapes = {k: v.shape for k, v in vgg16().state_dict().items() if k.startswith("features")}
-    torch.manual_seed(0)
-    tensors = {name: 0.05 * torch.randn(shape) for name, shape in shapes.items()}
-    save_file(tensors, tmp_path / "vgg16.safetensors")
+    write_vgg16(tmp_path / "vgg16.safetensors")
     lpips = load_lpips(tmp_path / "vgg16.safetensors")
     last = lpips.net.slice5[-2].weight  # pyright: ignore
-    assert torch.equal(last, tensors["features.28.weight"])
+    assert torch.equal(last, load_file(tmp_path / "vgg16.safetensors")["features.28.weight"])
     image = torch.rand(1, 3, 32, 32, requires_grad=True)
     assert lpips(image, image).item() == 0
     distance = lpips(image, 1 - image.detach())
@@ -32,7 +28,13 @@ def test_lpips_reads_its_backbone_from_a_file(tmp_path: Path) -> None:
 
 def test_a_wrong_backbone_is_named(tmp_path: Path) -> None:
     save_file({"features.0.weight": torch.zeros(1)}, tmp_path / "other.safetensors")
-    for name in ("other.safetensors", "missing.pth"):
+    shapeless = {f"features.{index}.{kind}": torch.zeros(1) for index, kind in VGG16}
+    save_file(shapeless, tmp_path / "shapeless.safetensors")
+    torch.save([1, 2], tmp_path / "list.pth")
+    (tmp_path / "empty.pth").touch()
+    (tmp_path / "cut.pth").write_bytes(b"\x80\x02X\xff\xff\xff\xff")
+    names = ("other.safetensors", "shapeless.safetensors", "list.pth", "empty.pth", "cut.pth")
+    for name in (*names, "missing.pth"):
         with pytest.raises(ConfigError, match=f"lpips_backbone: .*{name}"):
             load_lpips(tmp_path / name)
 

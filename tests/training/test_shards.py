@@ -9,8 +9,10 @@ import pytest
 import torch
 from accelerate import Accelerator
 from PIL import Image
+from sparse_archives import add_sparse
 
-from lcad_nodes.training.config import DataConfig
+from lcad_nodes.training.config import ConfigError, DataConfig
+from lcad_nodes.training.data import shards as shards_of_data
 from lcad_nodes.training.data.batches import Batch, batches
 from lcad_nodes.training.data.captions import Detail
 from lcad_nodes.training.data.pictures import Augment, DataError
@@ -132,11 +134,38 @@ def test_shards_without_descriptions_are_told_of_once(
         (r"C:\photos\a-{0..1}.tar", "file:///C:/photos/a-0.tar"),
         ("D:/photos/a-{0..1}.tar", "file:///D:/photos/a-0.tar"),
         ("photos/a-{0..1}.tar", "photos/a-0.tar"),
-        ("pipe:cat a-{0..1}.tar", "pipe:cat a-0.tar"),
+        ("https://example.org/a-{0..1}.tar", "https://example.org/a-0.tar"),
     ],
 )
 def test_a_drive_of_windows_is_no_scheme(pattern: str, first: str) -> None:
     assert Shards((pattern,), WHOLE, 0, 1, (0, 1), 0).urls[0] == first
+
+
+@pytest.mark.parametrize(
+    "pattern", ["pipe:touch ran", "a.tar::pipe:touch ran", "{a.tar,pipe:touch ran}", "gs://a/b.tar"]
+)
+def test_shards_that_would_run_a_command_are_refused(pattern: str) -> None:
+    with pytest.raises(ConfigError, match=r"shards: expected paths.*not '(pipe:touch ran|gs:)"):
+        Shards((pattern,), WHOLE, 0, 1, (0, 1), 0)
+
+
+def test_what_would_fill_the_memory_is_skipped_and_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(shards_of_data, "LARGEST", 2**20)
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "png")
+    with tarfile.open(tmp_path / "bomb.tar", "w") as archive:
+        _add(archive, "first.png", png.getvalue())
+        _add(archive, "huge.png", bytes(2**20 + 1))
+        add_sparse(archive, "sparse.png", 2**29)
+        add_sparse(archive, "short.png", 8)
+        _add(archive, "last.png", png.getvalue())
+    with caplog.at_level(logging.WARNING):
+        _take(DataConfig(shards=(str(tmp_path / "bomb.tar"),), size=8, workers=0), 0, 4)
+    said = sorted(r.message.partition("bomb.tar: ")[2] for r in caplog.records)
+    names = [line.partition(" (it is sparse or larger than 1 MiB)")[0] for line in said]
+    assert names == ["huge.png", "short.png", "sparse.png"]
 
 
 def test_shards_without_anything_to_read_are_refused(tmp_path: Path) -> None:

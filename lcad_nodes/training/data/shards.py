@@ -8,9 +8,11 @@ import zlib
 from collections.abc import Iterator
 from itertools import chain, count, islice
 from typing import Any
+from urllib.parse import urlparse
 
 from torch.utils.data import IterableDataset, get_worker_info
 
+from ..config import ConfigError
 from .photos import SUFFIXES
 from .pictures import Augment, DataError, Photo, Sample, readable
 
@@ -18,6 +20,10 @@ BUFFER = 1000
 """Samples that are shuffled at a time, beside the order of the shards."""
 ENOUGH = 100
 """Pictures without a description, from the first on, after which that is worth a word."""
+LARGEST = 256 * 2**20
+"""Bytes of a picture or a description; a shard of a few KB can hold what claims to be any size."""
+SCHEMES = {"", "file", "http", "https"}
+"""What of webdataset's is opened; others run commands."""
 BROKEN = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
 """What a shard that is cut short, or is none, is noticed by."""
 
@@ -43,7 +49,7 @@ class Shards(IterableDataset[Sample]):
         """Prepare the stream.
 
         Args:
-            urls: paths or what else webdataset opens, with braces: `photos-{000..099}.tar`.
+            urls: paths, or addresses of file and http(s), with braces: `photos-{000..099}.tar`.
             augment: crops, flips, level of detail.
             seed: of the order and of everything else that is left to chance.
             batch: samples a batch.
@@ -51,11 +57,16 @@ class Shards(IterableDataset[Sample]):
             first: batches to pass over, without decoding them.
 
         Raises:
+            ConfigError: if a shard is neither a path nor such an address.
             DataError: if there are fewer shards than readers.
         """
         from webdataset.shardlists import expand_urls
 
         self.urls = [url for pattern in urls for url in expand_urls(_as_url(pattern))]
+        if refused := [url for url in self.urls if urlparse(url).scheme not in SCHEMES]:
+            raise ConfigError(
+                f"shards: expected paths, or addresses of file: or http(s):, not {refused[0]!r}"
+            )
         self.augment, self.seed, self.batch, self.first = augment, seed, batch, first
         self.process, self.processes = reader
 
@@ -105,28 +116,44 @@ def _as_url(pattern: str) -> str:
 
 
 def _photos_of(url: str) -> Iterator[Photo]:
-    """Yield a shard's photos and, if it is cut short or has none, one without a picture."""
-    from webdataset.pipeline import DataPipeline
-    from webdataset.shardlists import SimpleShardList
-    from webdataset.tariterators import tarfile_to_samples
+    """Yield a shard's photos and, for what is amiss in it, such without a picture."""
+    from webdataset.tariterators import group_by_keys
 
-    reasons: list[str] = []
+    amiss: list[Photo] = []
 
     def noted(error: Exception) -> bool:
-        if not isinstance(error, BROKEN):
+        if not isinstance(error, ValueError):
             raise error
-        told = getattr(error, "strerror", None) or error.args[0]  # webdataset adds to the rest
-        reasons.append(f"the shard ends here: {type(error).__name__}: {told}")
+        amiss.append(Photo(url, None, reason=str(error.args[0])))  # a name that comes twice
         return True
 
     some = False
-    for sample in DataPipeline(SimpleShardList([url]), tarfile_to_samples(handler=noted)):
+    for sample in group_by_keys(_files_of(url, amiss), handler=noted):
         some = True
         yield _photo(sample)
-    if not some:
-        reasons.append("the shard holds no samples")
-    if reasons:
-        yield Photo(url, None, reason=reasons[0])
+    if not (some or amiss):
+        amiss.append(Photo(url, None, reason="the shard holds no samples"))
+    yield from amiss
+
+
+def _files_of(url: str, amiss: list[Photo]) -> Iterator[dict[str, Any]]:
+    """Yield a shard's files as webdataset has them, but none that would fill the memory."""
+    from webdataset.gopen import gopen
+
+    try:
+        opened: Any = gopen(url)
+        with opened as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
+            for member in filter(tarfile.TarInfo.isreg, archive):
+                file = archive.extractfile(member)
+                if member.issparse() or member.size > LARGEST or file is None:
+                    reason = f"it is sparse or larger than {LARGEST // 2**20} MiB"
+                    amiss.append(Photo(f"{url}: {member.name}", None, reason=reason))
+                else:
+                    yield {"fname": member.name, "data": file.read(), "__url__": url}
+    except BROKEN as error:
+        told = getattr(error, "strerror", None) or error
+        reason = f"the shard ends here: {type(error).__name__}: {told}"
+        amiss.append(Photo(url, None, reason=reason))
 
 
 def _photo(sample: dict[str, Any]) -> Photo:
