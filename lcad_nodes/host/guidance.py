@@ -20,9 +20,8 @@ from torch import Tensor, cat
 
 from ..model.geometry import LATENT_PIXEL
 from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
-from .conditioning import GEOMETRY_KEY, ConditioningError
+from .conditioning import GEOMETRY_KEY, ConditioningError, extra_channels
 from .instances import INSTANCES_KEY, Instances
-from .loading import extra_channels
 
 Mode = Literal["fast", "reference"]
 Observe = Callable[[Tensor, tuple[int, int], int], None]
@@ -224,12 +223,7 @@ def _finest_attention(unet: Any) -> int:
 
 def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:
     """Scale and pad masks as the photo was, down to the latent's grid: instances x h x w."""
-    geometry = cond.get(GEOMETRY_KEY)
-    if geometry is None:
-        raise ConditioningError(
-            "the guided conditioning does not know the photo that its masks are for: put "
-            "'Add Photo to Prompts (L-CAD)' after 'Describe Objects (L-CAD)'"
-        )
+    geometry = cond[GEOMETRY_KEY]
     masks = [item.mask for item in cond[INSTANCES_KEY].items]
     own_scale = replace(geometry, original=tuple(masks[0].shape))
     # One by one, and where they are: those of a large scan would fill a GPU.

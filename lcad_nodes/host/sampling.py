@@ -11,8 +11,7 @@ import latent_preview
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from .conditioning import Conditioning, add_luminance, check_luminance, empty_latent
-from .loading import extra_channels
+from .conditioning import Conditioning, add_luminance, empty_latent, extra_channels
 from .luminance import Luminance
 from .preview import PhotoPreviewer
 
@@ -122,9 +121,9 @@ def sample(
         ConditioningError: if model and luminance do not fit.
         MaskError: if the prompt has masks that are not of the photo's shape.
     """
+    extra_channels(model)
     start = empty_latent(luminance)
     latent = start["samples"]
-    check_luminance(luminance.features[-1], extra_channels(model), latent)
     show = _preview(model, luminance)
     progress = comfy.utils.ProgressBar(settings.steps)
 

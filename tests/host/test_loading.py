@@ -14,11 +14,11 @@ from golden_weights import golden_state_dict, text_encoder_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lcad_nodes.host.conditioning import extra_channels
 from lcad_nodes.host.files import read_tensors
 from lcad_nodes.host.loading import (
     Checkpoint,
     CheckpointError,
-    extra_channels,
     load_checkpoint,
     load_unet,
 )
