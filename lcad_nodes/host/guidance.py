@@ -300,7 +300,12 @@ class GuidedAttention:
     @torch.compiler.disable
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
         """Attend; q is B x positions x width, k and v are B x tokens x width."""
-        current: Pass = options[KEY]
+        current: Pass | None = options.get(KEY)
+        if current is None:
+            raise ConditioningError(
+                "another node calls the network without guidance, as DeepCache does: take one of "
+                "the two away"
+            )
         if not current.chunks or (current.phase == "off" and self.observe is None):
             return _host_attention(q, k, v, options)
         count = len(current.chunks)

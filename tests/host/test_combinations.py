@@ -13,6 +13,7 @@ from typing import Any
 
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.hooks
 import comfy.model_management as management
 import comfy.ops
 import comfy.samplers
@@ -315,6 +316,16 @@ def test_hints_come_back_as_they_were(control: Any) -> None:
     assert [one.cond_hint for one in (inner, clone, outer)] == [None] * 3
 
 
+def test_a_control_lora_is_refused(scene: Scene) -> None:
+    """It would be built as wide as the model, and read the latent alone."""
+    lora, hint = comfy.controlnet.ControlLora({}), torch.rand(1, SIZE, SIZE, 3)
+    applied = nodes.ControlNetApplyAdvanced().apply_controlnet(
+        scene.positive, scene.negative, lora, hint, 1.0, 0.0, 1.0
+    )
+    with pytest.raises(ConditioningError, match=r"Control-LoRAs borrow .* use a whole ControlNet"):
+        replace(scene, negative=applied[1]).sample(scene.model, applied[0])
+
+
 def test_caches_of_steps_keep_guidance_or_are_refused(scene: Scene) -> None:
     """EasyCache would take the second of two passes for the first, and leave it out."""
 
@@ -507,6 +518,38 @@ def test_a_picture_in_pieces_is_refused(scene: Scene) -> None:
     assert scene.sample(plain, steps=1).isfinite().all()
     with pytest.raises(ConditioningError, match="another node cuts or repeats the picture"):
         scene.sample(guided, steps=1)
+
+
+def test_a_node_that_calls_the_network_itself_is_named(scene: Scene) -> None:
+    """As DeepCache does, around everything that wraps the model."""
+    unet: Any = scene.model.model.diffusion_model
+
+    def by_itself(_apply: Any, values: Any) -> Tensor:
+        c, x = values["c"], values["input"]
+        context, options = c["c_crossattn"], c["transformer_options"]
+        seen = torch.cat([x, c["c_concat"]], dim=1)
+        return unet(seen, values["timestep"], context, transformer_options=options)
+
+    plain, guided = scene.model.clone(), scene.guided()
+    for model in (plain, guided):
+        model.set_model_unet_function_wrapper(by_itself)
+    assert scene.sample(plain, steps=1).isfinite().all()
+    with pytest.raises(ConditioningError, match="calls the network without guidance, as DeepCache"):
+        scene.sample(guided, steps=1)
+
+
+def test_a_hook_of_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
+    own = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+
+    def hooked(weight: Tensor) -> Tensor:
+        hooks = comfy.hooks.create_hook_model_as_lora({FIRST_CONVOLUTION: weight}, None, 1.0, 1.0)
+        prompts = [scene.positive, scene.negative]
+        positive, negative = comfy.hooks.set_conds_props(prompts, 1.0, "default", hooks=hooks)
+        return replace(scene, negative=negative).sample(scene.model, positive, steps=1)
+
+    assert differ(hooked(0.5 * own), scene.sample(scene.model, steps=1))
+    with pytest.raises(ConditioningError, match="merge Stable Diffusion models first"):
+        hooked(own[:, :4])
 
 
 def test_a_merge_with_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
