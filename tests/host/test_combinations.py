@@ -360,6 +360,40 @@ def test_another_replacement_of_attention_is_refused(scene: Scene) -> None:
         scene.sample(after)
 
 
+def test_tokens_before_those_of_the_guided_prompt_are_refused(scene: Scene) -> None:
+    """As ELLA puts them; what is put behind, mixed in or scaled is as it was."""
+    other, concat = scene.encode("a yellow lamp"), nodes.ConditioningConcat()
+    (behind,) = concat.concat(scene.positive, other)
+    (mixed,) = nodes.ConditioningAverage().addWeighted(scene.positive, other, 0.5)
+    scaled = [[3 * scene.positive[0][0], scene.positive[0][1]]]
+    for positive in (behind, mixed, scaled):
+        found = scene.sample(scene.guided(), positive, steps=1)
+        assert differ(found, scene.sample(scene.model, positive, steps=1))
+    tokens = torch.randn(1, 64, scene.positive[0][0].shape[2], generator=torch.manual_seed(0))
+    before = [[torch.cat([tokens, scene.positive[0][0]], dim=1), scene.positive[0][1]]]
+    with pytest.raises(ConditioningError, match=r"tokens before .* as ELLA does"):
+        scene.sample(scene.guided(), before, steps=1)
+
+
+@pytest.mark.parametrize("negative", [1, 2])
+def test_tokens_that_are_repacked_inside_the_model_are_refused(scene: Scene, negative: int) -> None:
+    """As CLIP NegPip does, with prompts of one length and of two."""
+
+    def doubled(prompt: Conditioning, times: int) -> Conditioning:
+        return [[prompt[0][0].repeat(1, 2 * times, 1), prompt[0][1]]]
+
+    def halve(q: Tensor, k: Tensor, v: Tensor, _options: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return q, k[:, 0::2], v[:, 1::2]
+
+    repacked = replace(scene, negative=doubled(scene.negative, negative))
+    plain, guided = scene.model.clone(), scene.guided()
+    for model in (plain, guided):
+        model.set_model_attn2_patch(halve)
+    assert repacked.sample(plain, doubled(scene.positive, 1), steps=1).isfinite().all()
+    with pytest.raises(ConditioningError, match=r"tokens inside the model, as CLIP NegPip does"):
+        repacked.sample(guided, doubled(scene.positive, 1), steps=1)
+
+
 def low_rank(name: str, outputs: int, inputs: int) -> dict[str, Tensor]:
     shapes = {f"{name}.lora_up.weight": [outputs, 4], f"{name}.lora_down.weight": [4, inputs]}
     return weights_by_name(0, shapes)
