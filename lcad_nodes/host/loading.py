@@ -60,8 +60,12 @@ class Checkpoint(NamedTuple):
 
 
 class LuminanceSD15(comfy.supported_models.SD15):
-    """SD 1.x at any width, with more than the latent's four input channels."""
+    """SD 1.x at any width, with more than the latent's four input channels.
 
+    `encoder` is the luminance encoder of a model's own checkpoint, where that was loaded.
+    """
+
+    encoder: ModelPatcher | None = None
     unet_config: dict[str, Any] = {}  # noqa: RUF012 (the host's own attribute): any width
     unet_extra_config = {"num_heads": HEADS, "num_head_channels": -1}  # noqa: RUF012
 
@@ -70,6 +74,12 @@ class LuminanceSD15(comfy.supported_models.SD15):
     ) -> BaseModel:
         """Build the network, without weights."""
         return BaseModel(self, self.model_type(state_dict, prefix), device)
+
+    def process_vae_state_dict_for_saving(self, state_dict: StateDict) -> StateDict:
+        """Put the luminance encoder beside the VAE that a model is saved with, as published."""
+        saved = super().process_vae_state_dict_for_saving(state_dict)
+        encoder = self.encoder.model.state_dict() if self.encoder is not None else {}
+        return saved | {PREFIXES["encoder"] + name: weight for name, weight in encoder.items()}
 
 
 def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
@@ -105,6 +115,7 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     model.cached_patcher_init = (load_checkpoint, (path,), 0)
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, trained_at(path))
+    model.model.model_config.encoder = encoder
     origin = Origin.of(parts.encoder, name)
     set_origin(model, origin)
     if vae is not None:
