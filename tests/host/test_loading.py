@@ -128,6 +128,23 @@ def test_widths_depths_and_attention_are_read_off_the_tensors(tmp_path: Path) ->
     torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
 
 
+def test_what_the_host_saves_is_a_checkpoint_again(small_checkpoint: Path) -> None:
+    """With its changes, as of a LoRA, and the encoder, of which the host knows nothing."""
+    first = load_checkpoint(str(small_checkpoint))
+    expected = {key: tensor.clone() for key, tensor in weights(first).items()}
+    name = "diffusion_model.out.2.bias"
+    changed = first.model.clone()
+    changed.add_patches({name: ("diff", (torch.ones(4),))})
+    with torch.inference_mode():
+        CheckpointSave().save(changed, first.clip, first.vae, "checkpoints/saved")
+    (saved,) = (Path(folder_paths.get_output_directory()) / "checkpoints").glob("saved_*")
+    found = weights(load_checkpoint(str(saved)))
+    expected[name.replace("diffusion_model", "0")] += 1
+    assert found.keys() == expected.keys()
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor)
+
+
 @pytest.fixture
 def dynamic_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The host as it is with an NVIDIA GPU: linear layers have no weights before they are loaded.
@@ -218,23 +235,6 @@ def test_the_host_can_ask_for_a_second_one(small_checkpoint: Path, part: str) ->
     first = patcher.model.state_dict()
     for name, tensor in second.model.state_dict().items():
         assert UNUSED in name or tensor.equal(first[name])
-
-
-def test_what_the_host_saves_is_a_checkpoint_again(small_checkpoint: Path) -> None:
-    """With its changes, as of a LoRA, and the encoder, of which the host knows nothing."""
-    first = load_checkpoint(str(small_checkpoint))
-    expected = {key: tensor.clone() for key, tensor in weights(first).items()}
-    name = "diffusion_model.out.2.bias"
-    changed = first.model.clone()
-    changed.add_patches({name: ("diff", (torch.ones(4),))})
-    with torch.inference_mode():
-        CheckpointSave().save(changed, first.clip, first.vae, "checkpoints/saved")
-    (saved,) = (Path(folder_paths.get_output_directory()) / "checkpoints").glob("saved_*")
-    found = weights(load_checkpoint(str(saved)))
-    expected[name.replace("diffusion_model", "0")] += 1
-    assert found.keys() == expected.keys()
-    for key, tensor in expected.items():
-        torch.testing.assert_close(found[key], tensor)
 
 
 @pytest.mark.parametrize(("part", "missing"), [("text", "text encoder"), ("vae", "VAE")])

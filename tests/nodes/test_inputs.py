@@ -561,14 +561,6 @@ def test_masks_may_be_of_another_scale_than_the_photo(pack: Pack) -> None:
     assert not torch.equal(sample(1 - left), expected)
 
 
-def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
-    _, instances = InstancesNode.execute(
-        pack.clip, "a cup", "", {"mask_0": torch.ones(1, 8, 8)}
-    ).args
-    with pytest.raises(InputError, match=r"start is 0\.5 and end is 0\.2"):
-        GuideAttention.execute(pack.model, instances, 1.0, 0.5, 0.2, "fast", "sum")
-
-
 @pytest.mark.parametrize(
     ("steps", "made", "first"), [(1, 1, 1), (30, 31, 991), (50, 50, 981), (167, 200, 996)]
 )
@@ -585,6 +577,14 @@ def test_another_schedule_than_the_published_one(pack: Pack) -> None:
     (distilled,) = ModelSamplingDiscrete().patch(pack.model, "lcm", False)
     with pytest.raises(ScheduleError, match=r"50 timesteps, as 'lcm' .* take that node away"):
         ReferenceSchedule.execute(distilled, 25)
+
+
+def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
+    _, instances = InstancesNode.execute(
+        pack.clip, "a cup", "", {"mask_0": torch.ones(1, 8, 8)}
+    ).args
+    with pytest.raises(InputError, match=r"start is 0\.5 and end is 0\.2"):
+        GuideAttention.execute(pack.model, instances, 1.0, 0.5, 0.2, "fast", "sum")
 
 
 def test_more_steps_than_the_published_schedule_has(pack: Pack) -> None:
