@@ -37,7 +37,7 @@ def attention_maps(
 
     Raises:
         ConditioningError: if model, instances, positive and luminance do not belong together, or
-            a prompt is for an area of the photo only.
+            a prompt is for an area of the photo only, or not for this step.
         MaskError: if masks are not of the photo's shape.
         ScheduleError: if there is no such step; some samplers have fewer than were asked for.
     """
@@ -64,6 +64,11 @@ def attention_maps(
     try:
         return recorder.maps()
     except LookupError as error:
+        if step <= recorder.last_step:
+            raise ConditioningError(
+                f"positive was not used in {f'step {step}' if step else 'any step'}: look at a "
+                "step that its timestep range includes"
+            ) from error
         raise ScheduleError(
             f"step is {step}, but {settings.sampler_name} makes fewer: use 0 or another sampler"
         ) from error

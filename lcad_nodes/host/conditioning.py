@@ -1,6 +1,6 @@
 """Luminance into the host's conditioning: extra input channels beside the noisy latent."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -12,11 +12,13 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor
 
 from ..model.geometry import LATENT_PIXEL, Geometry
+from ..model.luminance import is_luminance
+from ..model.patch import LATENT_CHANNELS
 from .errors import ConditioningError
 from .hints import GEOMETRY_KEY, hints_placed
 from .luminance import Luminance
 from .merges import check_merges
-from .origin import Origin
+from .origin import Origin, origin_of
 
 Conditioning = Sequence[Any]
 ORIGIN_KEY = "lcad_origin"
@@ -25,6 +27,8 @@ INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
 DIGESTS_KEY = "lcad_digests"
 """Where a conditioning and a latent carry the digests of the photos that they are for."""
+PATCHED_CHANNELS = "lcad_channels"
+"""Where a model that a patch has extended carries how many channels of luminance it reads."""
 
 
 def add_luminance(conditioning: Conditioning, luminance: Luminance) -> Conditioning:
@@ -52,6 +56,24 @@ def empty_latent(luminance: Luminance) -> dict[str, Any]:
     size = (luminance.photos, 4, *luminance.geometry.latent)
     samples = torch.zeros(size, device=management.intermediate_device())
     return {"samples": samples, DIGESTS_KEY: luminance.digests}
+
+
+def extra_channels(model: ModelPatcher) -> int:
+    """Count the channels of luminance that a model's UNet reads beside the latent's four.
+
+    Raises:
+        ConditioningError: if it reads none.
+    """
+    config = model.model.model_config.unet_config
+    channels = model.get_attachment(PATCHED_CHANNELS)
+    if channels is None:
+        channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
+    if "context_dim" not in config or not is_luminance(channels):
+        raise ConditioningError(
+            "the model does not read a photo's luminance: load one that does with 'Load "
+            "Checkpoint (L-CAD)' or 'Load UNet (L-CAD)', or teach it to with 'Apply Patch (L-CAD)'"
+        )
+    return channels
 
 
 def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> None:
@@ -127,25 +149,22 @@ def check_origin(found: Origin | None, expected: Origin | None) -> None:
         )
 
 
-def check_inputs(
-    conditioning: Mapping[str, Any], channels: int, width: int, origin: Origin | None
-) -> None:
-    """Compare what the host gives a model's `extra_conds` with the model.
+def check_inputs(conditioning: Mapping[str, Any], model: ModelPatcher, latent: Tensor) -> None:
+    """Compare a prompt with the model, and with the latent to sample.
 
     Args:
-        conditioning: the prompt with its values, and the latent as `noise`.
-        channels: see `check_luminance`.
-        width: see `check_prompt`.
-        origin: the encoder that the model was trained with, where it is known.
+        conditioning: the prompt's values, as the host's guiders have them.
+        model: a luminance-conditioned model.
+        latent: Bx4xhxw.
 
     Raises:
         ConditioningError: if luminance or prompt does not fit.
     """
-    latent = conditioning["noise"]
-    check_luminance(conditioning.get("noise_concat"), channels, latent)
-    photos = len(conditioning["noise_concat"])
-    check_prompt(conditioning["cross_attn"], width, photos, len(latent))
-    check_origin(conditioning.get(ORIGIN_KEY), origin)
+    luminance = conditioning.get("noise_concat")
+    check_luminance(luminance, extra_channels(model), latent)
+    width = model.model.model_config.unet_config["context_dim"]
+    check_prompt(conditioning["cross_attn"], width, len(conditioning["noise_concat"]), len(latent))
+    check_origin(conditioning.get(ORIGIN_KEY), origin_of(model))
 
 
 def sample_one_photo(model: ModelPatcher) -> None:
@@ -156,21 +175,49 @@ def sample_one_photo(model: ModelPatcher) -> None:
     model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY, _sample_one_photo)
 
 
-def _sample_one_photo(executor: WrapperExecutor, *args: Any, **kwargs: Any) -> Tensor:
+def _sample_one_photo(
+    executor: WrapperExecutor,
+    noise: Tensor,
+    latent: Tensor,
+    sampler: Any,
+    *args: Any,
+    **kwargs: Any,
+) -> Tensor:
     """Wrap the host's sampling."""
     guider: Any = executor.class_obj
     conds = list(chain.from_iterable(guider.conds.values()))
     photos = {(cond[DIGESTS_KEY], cond[GEOMETRY_KEY]) for cond in conds if DIGESTS_KEY in cond}
-    if len(photos) > 1:
+    if getattr(management, "in_training", False):  # which older hosts have not
+        _check_training(photos, sampler.batch_size)
+    elif len(photos) > 1:
         raise ConditioningError(
             "the prompts carry the luminance of different photos, or of different working sizes: "
             "put positive and negative through one 'Add Photo to Prompts (L-CAD)'"
         )
     for cond in conds:
+        check_inputs(cond, guider.model_patcher, noise)
         _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
     check_merges(guider.model_patcher)
     with hints_placed(conds):
-        return executor(*args, **kwargs)
+        return executor(noise, latent, sampler, *args, **kwargs)
+
+
+def _check_training(photos: Collection[tuple[Sequence[int], Geometry]], batch_size: int) -> None:
+    """Hold training to one photo at a time, a prompt for each.
+
+    The host takes the first of a prompt's photos alone, and gives every latent of a batch the mean
+    of all the batch's prompts.
+    """
+    if any(len(digests) > 1 for digests, _ in photos):
+        raise ConditioningError(
+            "training needs one prompt for each photo, but a prompt is for several: give 'Encode "
+            "Photo (L-CAD)' the photos as a list, not as a batch"
+        )
+    if len(photos) > 1 and batch_size > 1:
+        raise ConditioningError(
+            f"batch_size is {batch_size}, but the photos of a batch would be mixed in training: "
+            "set it to 1, and grad_accumulation_steps to what it was"
+        )
 
 
 def _check_area(area: Sequence[Any] | None, geometry: Geometry | None) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from functools import partial
 from itertools import cycle
-from operator import eq
+from operator import ne
 from typing import Any, Literal
 
 import comfy.model_management as management
@@ -103,7 +103,9 @@ def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:
     """Compare the photos that a LATENT was made for with those of a luminance.
 
     Latents from other nodes say nothing of photos and are taken as they are. Where another node
-    has changed the batch, one photo in common is enough; else all must be the same, in order.
+    has changed the batch, one photo in common is enough; else all must be the same, in order. What
+    the host took out of a batch begins with the photo that its `batch_index` says; those after the
+    first may be numbers of repetitions.
 
     Raises:
         DecodingError: if the latent is for other photos.
@@ -111,9 +113,11 @@ def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:
     if DIGESTS_KEY not in latent:
         return
     sampled, given = latent[DIGESTS_KEY], luminance.digests
+    start = latent.get("batch_index", [0])[0] % len(sampled)
+    expected = sampled[start:] + sampled[:start]
     unchanged = len(latent["samples"]) == len(sampled)
-    in_order = all(map(eq, sampled, cycle(given)))
-    if set(sampled).isdisjoint(given) or (unchanged and not in_order):
+    certain = len(sampled) if unchanged else int("batch_index" in latent)
+    if set(sampled).isdisjoint(given) or any(map(ne, expected[:certain], cycle(given))):
         raise DecodingError(
             "the latent was sampled for another photo than the luminance is of: use the luminance "
             "of the photo that the latent was sampled for"

@@ -8,6 +8,7 @@ to the attention layers.
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 import comfy.model_management as management
@@ -20,9 +21,8 @@ from torch import Tensor, cat
 
 from ..model.geometry import LATENT_PIXEL
 from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
-from .conditioning import GEOMETRY_KEY, ConditioningError
-from .instances import INSTANCES_KEY, Instances
-from .loading import extra_channels
+from .conditioning import GEOMETRY_KEY, ConditioningError, extra_channels
+from .instances import INSTANCES_KEY, Instances, check_tokens
 
 Mode = Literal["fast", "reference"]
 Observe = Callable[[Tensor, tuple[int, int], int], None]
@@ -102,11 +102,13 @@ class Pass:
 
     Attributes:
         chunks: masks of the batch's conditionings, in order.
+        tokens: how many the UNet is called with.
         kept: guided logits of the first of two passes, by layer and chunk.
         phase: `off` where nothing is guided, `fast`, or which of two passes this is.
     """
 
     chunks: list[InstanceMasks]
+    tokens: int
     phase: Literal["off", "fast", "first", "second"]
     kept: dict[Any, Tensor] = field(default_factory=dict)
 
@@ -194,8 +196,10 @@ class SamplePreparation:
                 "the positive output of the same 'Describe Objects (L-CAD)' to the sampler"
             )
         for (_, cond), is_guided in zip(conds, guided, strict=True):
-            masks = _placed_masks(cond, guider.model_patcher) if is_guided else None
-            if masks is not None:
+            masks = None
+            if is_guided:
+                check_tokens(cond)
+                masks = _placed_masks(cond, guider.model_patcher)
                 self._name_what_is_lost(masks, guider.model_patcher)
             tokens = cond["cross_attn"].shape[1] if "cross_attn" in cond else 0
             cond["model_conds"] = {**cond["model_conds"], KEY: InstanceMasks(masks, tokens)}
@@ -224,12 +228,7 @@ def _finest_attention(unet: Any) -> int:
 
 def _placed_masks(cond: dict[str, Any], model: ModelPatcher) -> Tensor:
     """Scale and pad masks as the photo was, down to the latent's grid: instances x h x w."""
-    geometry = cond.get(GEOMETRY_KEY)
-    if geometry is None:
-        raise ConditioningError(
-            "the guided conditioning does not know the photo that its masks are for: put "
-            "'Add Photo to Prompts (L-CAD)' after 'Describe Objects (L-CAD)'"
-        )
+    geometry = cond[GEOMETRY_KEY]
     masks = [item.mask for item in cond[INSTANCES_KEY].items]
     own_scale = replace(geometry, original=tuple(masks[0].shape))
     # One by one, and where they are: those of a large scan would fill a GPU.
@@ -258,6 +257,7 @@ class GuidedCall:
         """Wrap the host's `apply_model`."""
         chunks: list[InstanceMasks] = kwargs.pop(KEY, None) or []
         options = transformer_options or {}
+        passing = partial(Pass, chunks, 0 if c_crossattn is None else c_crossattn.shape[1])
 
         def run(guided: Pass) -> Tensor:
             # The UNet takes ControlNet's outputs out of their lists as it uses them.
@@ -270,13 +270,13 @@ class GuidedCall:
 
         guided = any(chunk.masks is not None for chunk in chunks)
         if not guided or not self._active(executor.class_obj, float(t[0])):
-            return run(Pass(chunks, "off"))
+            return run(passing("off"))
         if self.guidance.mode == "fast":
-            return run(Pass(chunks, "fast"))
-        first = Pass(chunks, "first")
+            return run(passing("fast"))
+        first = passing("first")
         run(first)
         management.throw_exception_if_processing_interrupted()
-        result = run(Pass(chunks, "second", first.kept))
+        result = run(passing("second", first.kept))
         if first.kept:
             raise ConditioningError(
                 "another node left the second pass of guidance out, as EasyCache does with calls "
@@ -306,7 +306,12 @@ class GuidedAttention:
     @torch.compiler.disable
     def __call__(self, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]) -> Tensor:
         """Attend; q is B x positions x width, k and v are B x tokens x width."""
-        current: Pass = options[KEY]
+        current: Pass | None = options.get(KEY)
+        if current is None:
+            raise ConditioningError(
+                "another node calls the network without guidance, as DeepCache does: take one of "
+                "the two away"
+            )
         if not current.chunks or (current.phase == "off" and self.observe is None):
             return _host_attention(q, k, v, options)
         count = len(current.chunks)
@@ -328,6 +333,12 @@ class GuidedAttention:
         chunk = current.chunks[index]
         if chunk.masks is None:
             return _host_attention(q, k, v, options)
+        if k.shape[1] != current.tokens:
+            raise ConditioningError(
+                f"another node makes {k.shape[1]} of {current.tokens} tokens inside the model, as "
+                "CLIP NegPip does, so that a phrase's would be others': take that node or guidance "
+                "away"
+            )
         layer = (options["block"], options["block_index"], index)
         grid = options["activations_shape"][2:]
         logits = self._logits(current, chunk, layer, q, k, grid, options["n_heads"])

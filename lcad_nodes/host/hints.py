@@ -6,9 +6,11 @@ from dataclasses import replace
 from math import log
 from typing import Any
 
+from comfy.controlnet import ControlLora
 from torch import Tensor
 
 from ..model.geometry import Geometry, Scaling, Size
+from .errors import ConditioningError
 
 GEOMETRY_KEY = "lcad_geometry"
 """Where a conditioning carries how the photo lies in the latent."""
@@ -28,6 +30,9 @@ def hints_placed(conds: Iterable[Mapping[str, Any]]) -> Iterator[None]:
 
     Args:
         conds: the prompts' values; of those without a photo, hints are left alone.
+
+    Raises:
+        ConditioningError: if there is a Control-LoRA among them.
     """
     own: dict[int, tuple[Any, Tensor, list[Any]]] = {}
     try:
@@ -44,8 +49,18 @@ def hints_placed(conds: Iterable[Mapping[str, Any]]) -> Iterator[None]:
 
 
 def _chain(control: Any) -> Iterator[Any]:
-    """A ControlNet and those that were applied before it."""
+    """A ControlNet and those that were applied before it.
+
+    Raises:
+        ConditioningError: if one is a Control-LoRA: its own convolution reads the latent alone, but
+            the host builds it as wide as the model's, which reads luminance, too.
+    """
     while control is not None:
+        if isinstance(control, ControlLora):
+            raise ConditioningError(
+                "Control-LoRAs borrow the model's own first convolution, which reads the photo's "
+                "luminance here: use a whole ControlNet"
+            )
         yield control
         control = control.previous_controlnet
 

@@ -1,22 +1,29 @@
 """A description with its objects: phrases found in the encoded prompt, each with a mask."""
 
 import re
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import comfy.sd
-import node_helpers
 import torch
 from comfy.sd1_clip import escape_important, token_weights, unescape_important
 from torch import Tensor
+from torch.nn.functional import cosine_similarity
 
 from ..model.geometry import Size, in_proportion
 from ..model.phrases import PhraseError, Token, find_spelled, spellings, split_phrases
 from .conditioning import INSTANCES_KEY, Conditioning
+from .errors import ConditioningError
 
 FAINTEST = 1.5 / 255
 """What a mask must exceed somewhere: some opaque pictures' alpha the host reads a step off."""
+
+
+START_KEY = "lcad_start"
+"""Where a conditioning with instances carries the encoding of its first token."""
+ONE_TOKEN = 0.95
+"""Cosine above which two encodings are of one token; lcad-mini's start and others: 0.88 at most."""
 
 
 class MaskError(ValueError):
@@ -114,8 +121,31 @@ def find_instances(clip: comfy.sd.CLIP, text: str, phrases: str, masks: list[Ten
 
 
 def remember(conditioning: Conditioning, instances: Instances) -> Conditioning:
-    """Note in a conditioning which instances its prompt has."""
-    return node_helpers.conditioning_set_values(conditioning, {INSTANCES_KEY: instances})
+    """Note in a conditioning which instances its prompt has, and what its encoding begins with."""
+    return [
+        [encoded, {**values, INSTANCES_KEY: instances, START_KEY: encoded[0, 0]}]
+        for encoded, values in conditioning
+    ]
+
+
+def check_tokens(cond: Mapping[str, Any]) -> None:
+    """Refuse an encoding whose tokens are in other places than those of its instances.
+
+    A text encoder's start is the same in every prompt, so it stays where prompts are put behind or
+    mixed in, and its direction where they are scaled.
+
+    Args:
+        cond: the values of a prompt with instances, as the host's guiders have them.
+
+    Raises:
+        ConditioningError: if it begins with another token.
+    """
+    likeness = cosine_similarity(cond["cross_attn"][:, 0], cond[START_KEY], dim=-1)
+    if (likeness < ONE_TOKEN).any():
+        raise ConditioningError(
+            "another node has put tokens before those of the guided prompt, as ELLA does, or has "
+            "replaced them, so that its phrases would be others': take that node or guidance away"
+        )
 
 
 def without_weights(text: str) -> str:

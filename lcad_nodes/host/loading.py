@@ -31,7 +31,7 @@ from ..model.checkpoint import (
 from ..model.luminance import LuminanceEncoder, is_luminance
 from ..model.patch import FIRST_CONVOLUTION, LATENT_CHANNELS
 from .compat import CoreModelPatcher, is_dynamic, maps_read_only, shapes
-from .conditioning import ConditioningError, check_inputs, sample_one_photo
+from .conditioning import sample_one_photo
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT, inference_dtype
 from .origin import Origin, set_origin
@@ -43,8 +43,6 @@ TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
 RESOLUTION_METADATA = "modelspec.resolution"
 """What Stability AI's ModelSpec calls the size a model was trained at: width x height, in px."""
-PATCHED_CHANNELS = "lcad_channels"
-"""Where a model that a patch has extended carries how many channels of luminance it reads."""
 
 logger = logging.getLogger(__name__)
 
@@ -61,25 +59,13 @@ class Checkpoint(NamedTuple):
     encoder: ModelPatcher
 
 
-class LuminanceModel(BaseModel):
-    """The host's SD 1.x model, refusing conditioning that is not for it.
+class LuminanceSD15(comfy.supported_models.SD15):
+    """SD 1.x at any width, with more than the latent's four input channels.
 
-    `origin` is the luminance encoder that it was trained with, where its file holds one.
+    `encoder` is the luminance encoder of a model's own checkpoint, where that was loaded.
     """
 
-    origin: Origin | None = None
-
-    def extra_conds(self, **kwargs: Any) -> dict[str, Any]:
-        """Check luminance and prompt, then prepare the conditioning as the host does."""
-        config = self.model_config.unet_config
-        channels = config["in_channels"] - LATENT_CHANNELS
-        check_inputs(kwargs, channels, config["context_dim"], self.origin)
-        return super().extra_conds(**kwargs)
-
-
-class LuminanceSD15(comfy.supported_models.SD15):
-    """SD 1.x at any width, with more than the latent's four input channels."""
-
+    encoder: ModelPatcher | None = None
     unet_config: dict[str, Any] = {}  # noqa: RUF012 (the host's own attribute): any width
     unet_extra_config = {"num_heads": HEADS, "num_head_channels": -1}  # noqa: RUF012
 
@@ -87,7 +73,13 @@ class LuminanceSD15(comfy.supported_models.SD15):
         self, state_dict: StateDict, prefix: str = "", device: torch.device | None = None
     ) -> BaseModel:
         """Build the network, without weights."""
-        return LuminanceModel(self, self.model_type(state_dict, prefix), device)
+        return BaseModel(self, self.model_type(state_dict, prefix), device)
+
+    def process_vae_state_dict_for_saving(self, state_dict: StateDict) -> StateDict:
+        """Put the luminance encoder beside the VAE that a model is saved with, as published."""
+        saved = super().process_vae_state_dict_for_saving(state_dict)
+        encoder = self.encoder.model.state_dict() if self.encoder is not None else {}
+        return saved | {PREFIXES["encoder"] + name: weight for name, weight in encoder.items()}
 
 
 def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
@@ -123,8 +115,9 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     model.cached_patcher_init = (load_checkpoint, (path,), 0)
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, trained_at(path))
+    model.model.model_config.encoder = encoder
     origin = Origin.of(parts.encoder, name)
-    model.model.origin = origin
+    set_origin(model, origin)
     if vae is not None:
         set_origin(vae.patcher, origin)
         vae.patcher.cached_patcher_init = (_load_vae, (path,))
@@ -167,26 +160,8 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     model = _build_model(unet, name, disable_dynamic)
     model.cached_patcher_init = (load_unet, (path,))
     if parts.encoder:
-        model.model.origin = Origin.of(parts.encoder, name)
+        set_origin(model, Origin.of(parts.encoder, name))
     return model
-
-
-def extra_channels(model: ModelPatcher) -> int:
-    """Count the channels of luminance that a model's UNet reads beside the latent's four.
-
-    Raises:
-        ConditioningError: if it reads none.
-    """
-    config = model.model.model_config.unet_config
-    channels = model.get_attachment(PATCHED_CHANNELS)
-    if channels is None:
-        channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
-    if "context_dim" not in config or not is_luminance(channels):
-        raise ConditioningError(
-            "the model does not read a photo's luminance: load one that does with 'Load "
-            "Checkpoint (L-CAD)' or 'Load UNet (L-CAD)', or teach it to with 'Apply Patch (L-CAD)'"
-        )
-    return channels
 
 
 def trained_at(path: str) -> tuple[int, int] | None:

@@ -37,14 +37,15 @@ class Luminance:
         features: the encoder's ten outputs, BxCxhxw each, on the host's intermediate device.
         lightness: CIE L at full resolution, Bx1xHxW in [0, 100].
         geometry: how the photos lie in the features' grid.
-        digests: of each photo's lightness, to tell photos apart, at whatever size they are read.
+        digests: of each photo's lightness, to tell photos apart, at whatever size they are read;
+            numbers, as the host's training looks into everything that can be gone through.
         origin: the encoder, where it is known.
     """
 
     features: tuple[Tensor, ...]
     lightness: Tensor
     geometry: Geometry
-    digests: tuple[str, ...]
+    digests: tuple[int, ...]
     origin: Origin | None
 
     @property
@@ -134,8 +135,8 @@ def inference_dtype(width: int, device: torch.device) -> torch.dtype:
     )
 
 
-def _digest(photo: Tensor) -> str:
-    return hashlib.sha256(photo.cpu().contiguous().numpy().data).hexdigest()
+def _digest(photo: Tensor) -> int:
+    return int(hashlib.sha256(photo.cpu().contiguous().numpy().data).hexdigest(), 16)
 
 
 def _run(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:

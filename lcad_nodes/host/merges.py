@@ -1,5 +1,6 @@
 """Merges of models: the host merges weights of one shape, and scales others without merging."""
 
+from itertools import chain
 from typing import Any
 
 from comfy.model_patcher import ModelPatcher
@@ -8,26 +9,34 @@ from .errors import ConditioningError
 
 FIRST_CONVOLUTION = "diffusion_model.input_blocks.0.0.weight"
 """What luminance widens."""
+_REFUSAL = (
+    "the model is a merge with one that does not read a photo's luminance: merge Stable Diffusion "
+    "models first, and put 'Apply Patch (L-CAD)' behind"
+)
 
 
 def check_merges(model: ModelPatcher) -> None:
     """Refuse a merge with a model that reads no luminance.
 
     Of the first convolution, which is of another shape there, the host multiplies the own share
-    and says in its log alone that it left the other's out.
+    and says in its log alone that it left the other's out. Of a hook that brings a model in, it
+    adds the difference to the own, whatever their shapes.
 
     Raises:
         ConditioningError: if there was such a merge; one that came before the luminance did is
             right.
     """
-    own = model.model.model_config.unet_config.get("in_channels", 0)
+    unpatched = model.model.model_config.unet_config.get("in_channels", 0)
+    own = unpatched
     for _, value, own_share, *_ in model.patches.get(FIRST_CONVOLUTION, []):
         if isinstance(value, list) and own_share != 1 and _width(value) != own:
-            raise ConditioningError(
-                "the model is a merge with one that does not read a photo's luminance: merge "
-                "Stable Diffusion models first, and put 'Apply Patch (L-CAD)' behind"
-            )
+            raise ConditioningError(_REFUSAL)
         own = max(own, _padded(value))
+    hooks = (patches.get(FIRST_CONVOLUTION, []) for patches in model.hook_patches.values())
+    for _, value, *_ in chain.from_iterable(hooks):
+        is_model = isinstance(value, tuple) and value[0] == "model_as_lora"
+        if is_model and {value[1][0].shape[1], unpatched} != {own}:
+            raise ConditioningError(_REFUSAL)
 
 
 def _width(weight: list[Any]) -> int:

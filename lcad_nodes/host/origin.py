@@ -45,10 +45,10 @@ class Origin:
 
 
 def set_origin(patcher: ModelPatcher, origin: Origin) -> None:
-    """Have a VAE's patcher or an encoder remember its encoder; its clones do, too."""
+    """Have the patcher of a model, a VAE or an encoder remember the encoder; its clones do, too."""
     patcher.set_attachments(_KEY, origin)
 
 
 def origin_of(patcher: ModelPatcher) -> Origin | None:
-    """Return the encoder that a VAE's patcher or an encoder belongs to, if it is known."""
+    """Return the encoder that a model, a VAE or an encoder belongs to, if it is known."""
     return patcher.get_attachment(_KEY)

@@ -1,13 +1,10 @@
 """Luminance for any SD 1.x model: a checkpoint's own additions as the host's weight patches."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import comfy.utils
 import folder_paths
-from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 
 from ..model.checkpoint import CheckpointParts, StateDict, split
@@ -19,11 +16,11 @@ from ..model.patch import (
     subtract,
     to_file,
 )
-from .conditioning import check_inputs, sample_one_photo
+from .conditioning import PATCHED_CHANNELS, sample_one_photo
 from .files import check_family, read_tensors
-from .loading import PATCHED_CHANNELS, RESOLUTION_METADATA, build_encoder, trained_at
+from .loading import RESOLUTION_METADATA, build_encoder, trained_at
 from .luminance import TRAINED_AT
-from .origin import Origin, origin_of
+from .origin import Origin, set_origin
 
 FOLDER = "model_patches"
 """The host's name for the folder of such files."""
@@ -119,8 +116,7 @@ def apply_patch(
     patched.set_attachments(PATCHED_CHANNELS, channels)
     patcher = build_encoder(encoder, name)
     patcher.set_attachments(TRAINED_AT, trained_at(path))
-    checking = _checking(model.model, channels, origin_of(patcher))
-    patched.add_object_patch("extra_conds", checking)
+    set_origin(patched, Origin.of(encoder, name))
     sample_one_photo(patched)
     return patched, patcher
 
@@ -145,15 +141,3 @@ def _check_fit(model: ModelPatcher, differences: StateDict) -> None:
                 f"{own.get(NETWORK + name, 'none')}: it must be a Stable Diffusion 1.x model of "
                 "the size that the patch was made from"
             )
-
-
-def _checking(
-    model: BaseModel, channels: int, origin: Origin | None
-) -> Callable[..., dict[str, Any]]:
-    """Put the checks of a luminance-conditioned model before the model's own preparation."""
-
-    def extra_conds(**kwargs: Any) -> dict[str, Any]:
-        check_inputs(kwargs, channels, model.model_config.unet_config["context_dim"], origin)
-        return type(model).extra_conds(model, **kwargs)
-
-    return extra_conds

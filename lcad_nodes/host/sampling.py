@@ -11,13 +11,14 @@ import latent_preview
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from .conditioning import Conditioning, add_luminance, check_luminance, empty_latent
-from .loading import extra_channels
+from .conditioning import Conditioning, add_luminance, empty_latent, extra_channels
 from .luminance import Luminance
 from .preview import PhotoPreviewer
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
+TIMESTEPS = 1000
+"""Of Stable Diffusion's schedule."""
 
 
 class ScheduleError(ValueError):
@@ -55,7 +56,7 @@ class ReferenceSampler(comfy.samplers.KSAMPLER):
     """
 
     def __init__(self, schedule: Tensor) -> None:
-        """Take the whole schedule, S + 1 falling sigmas (see `reference_sigmas`)."""
+        """Take the whole schedule of falling sigmas (see `reference_sigmas`)."""
         super().__init__(comfy.samplers.sampler_object("euler").sampler_function)
         self._first, self._last = float(schedule[0]), float(schedule[-1])
 
@@ -73,7 +74,7 @@ class ReferenceSampler(comfy.samplers.KSAMPLER):
 def reference_sigmas(model: ModelPatcher, steps: int) -> Tensor:
     """Compute the noise levels of the published sampler.
 
-    Timesteps t = 1 + i * (1000 // S) from the last to the first, then t = 0: the published
+    Every (1000 // S)th timestep from 1, from the last to the first, then t = 0: the published
     sampler ends at alpha_bar(t=0), not at 1.
 
     Args:
@@ -81,17 +82,22 @@ def reference_sigmas(model: ModelPatcher, steps: int) -> Tensor:
         steps: S.
 
     Returns:
-        S + 1 values sqrt((1 - alpha_bar) / alpha_bar), falling.
+        S + 1 values sqrt((1 - alpha_bar) / alpha_bar), falling; more where 1000 is no multiple
+        of S.
 
     Raises:
-        ScheduleError: if S steps do not fit.
+        ScheduleError: if S steps do not fit, or the schedule is another.
     """
     sampling: Any = model.get_model_object("model_sampling")
     sigmas: Tensor = sampling.sigmas
-    stride = len(sigmas) // steps
-    timesteps = [1 + i * stride for i in range(steps)]
-    if timesteps[-1] >= len(sigmas):
+    if len(sigmas) != TIMESTEPS:
+        raise ScheduleError(
+            f"the model is sampled at {len(sigmas)} timesteps, as 'lcm' in 'ModelSamplingDiscrete' "
+            f"does, but the published schedule is of {TIMESTEPS}: take that node away"
+        )
+    if not 1 <= steps < len(sigmas):
         raise ScheduleError(f"steps is {steps}: the published schedule has 1 to {len(sigmas) - 1}")
+    timesteps = range(1, len(sigmas), len(sigmas) // steps)
     return sigmas[[*reversed(timesteps), 0]].cpu()
 
 
@@ -122,9 +128,9 @@ def sample(
         ConditioningError: if model and luminance do not fit.
         MaskError: if the prompt has masks that are not of the photo's shape.
     """
+    extra_channels(model)
     start = empty_latent(luminance)
     latent = start["samples"]
-    check_luminance(luminance.features[-1], extra_channels(model), latent)
     show = _preview(model, luminance)
     progress = comfy.utils.ProgressBar(settings.steps)
 

@@ -31,11 +31,13 @@ class AttentionRecorder:
         phrases: for every phrase the indices of its tokens in the encoded prompt.
         size: height and width of the maps.
         step: the only step that counts, from 1; 0: all of them.
+        last_step: the last that ended.
     """
 
     phrases: Sequence[Sequence[int]]
     size: tuple[int, int]
     step: int
+    last_step: int = field(init=False, default=0)
     _kept: MapSum = field(init=False, default_factory=MapSum)
     _current: MapSum = field(init=False, default_factory=MapSum)
 
@@ -58,6 +60,7 @@ class AttentionRecorder:
         if self.step in (0, number):
             self._kept.add(self._current.total, self._current.count)
         self._current = MapSum()
+        self.last_step = number
 
     def maps(self) -> Tensor:
         """Average what the steps that count have given.
@@ -67,8 +70,8 @@ class AttentionRecorder:
             gives to a phrase's tokens.
 
         Raises:
-            LookupError: if no step counted.
+            LookupError: if there was no such step, or no attention in it.
         """
         if not self._kept.count:
-            raise LookupError("there was no such step")
+            raise LookupError("no attention was seen")
         return self._kept.total / self._kept.count

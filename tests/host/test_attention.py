@@ -125,6 +125,15 @@ def test_a_prompt_for_an_area_is_refused(scene: Scene) -> None:
             replace(scene, positive=positive).maps()
 
 
+def test_a_step_that_positive_is_not_for_is_named(scene: Scene) -> None:
+    (late,) = nodes.ConditioningSetTimestepRange().set_range(scene.positive, 0.5, 1.0)
+    (other,) = nodes.ConditioningSetTimestepRange().set_range(scene.negative, 0.0, 0.5)
+    both = replace(scene, positive=[*late, *other])
+    assert both.maps(step=STEPS).isfinite().all()
+    with pytest.raises(ConditioningError, match="positive was not used in step 1: look at a step"):
+        both.maps(step=1)
+
+
 def test_a_step_beyond_the_last_is_refused(scene: Scene) -> None:
     with pytest.raises(ScheduleError, match="step is 4, but there are 3 steps"):
         scene.maps(step=4)

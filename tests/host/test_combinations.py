@@ -13,6 +13,7 @@ from typing import Any
 
 import comfy.cldm.cldm
 import comfy.controlnet
+import comfy.hooks
 import comfy.model_management as management
 import comfy.ops
 import comfy.samplers
@@ -315,6 +316,16 @@ def test_hints_come_back_as_they_were(control: Any) -> None:
     assert [one.cond_hint for one in (inner, clone, outer)] == [None] * 3
 
 
+def test_a_control_lora_is_refused(scene: Scene) -> None:
+    """It would be built as wide as the model, and read the latent alone."""
+    lora, hint = comfy.controlnet.ControlLora({}), torch.rand(1, SIZE, SIZE, 3)
+    applied = nodes.ControlNetApplyAdvanced().apply_controlnet(
+        scene.positive, scene.negative, lora, hint, 1.0, 0.0, 1.0
+    )
+    with pytest.raises(ConditioningError, match=r"Control-LoRAs borrow .* use a whole ControlNet"):
+        replace(scene, negative=applied[1]).sample(scene.model, applied[0])
+
+
 def test_caches_of_steps_keep_guidance_or_are_refused(scene: Scene) -> None:
     """EasyCache would take the second of two passes for the first, and leave it out."""
 
@@ -347,6 +358,40 @@ def test_another_replacement_of_attention_is_refused(scene: Scene) -> None:
     after.set_model_attn2_replace(adapter, "middle", 0, 0)
     with pytest.raises(ConditioningError, match="function replaces the model's cross-attention"):
         scene.sample(after)
+
+
+def test_tokens_before_those_of_the_guided_prompt_are_refused(scene: Scene) -> None:
+    """As ELLA puts them; what is put behind, mixed in or scaled is as it was."""
+    other, concat = scene.encode("a yellow lamp"), nodes.ConditioningConcat()
+    (behind,) = concat.concat(scene.positive, other)
+    (mixed,) = nodes.ConditioningAverage().addWeighted(scene.positive, other, 0.5)
+    scaled = [[3 * scene.positive[0][0], scene.positive[0][1]]]
+    for positive in (behind, mixed, scaled):
+        found = scene.sample(scene.guided(), positive, steps=1)
+        assert differ(found, scene.sample(scene.model, positive, steps=1))
+    tokens = torch.randn(1, 64, scene.positive[0][0].shape[2], generator=torch.manual_seed(0))
+    before = [[torch.cat([tokens, scene.positive[0][0]], dim=1), scene.positive[0][1]]]
+    with pytest.raises(ConditioningError, match=r"tokens before .* as ELLA does"):
+        scene.sample(scene.guided(), before, steps=1)
+
+
+@pytest.mark.parametrize("negative", [1, 2])
+def test_tokens_that_are_repacked_inside_the_model_are_refused(scene: Scene, negative: int) -> None:
+    """As CLIP NegPip does, with prompts of one length and of two."""
+
+    def doubled(prompt: Conditioning, times: int) -> Conditioning:
+        return [[prompt[0][0].repeat(1, 2 * times, 1), prompt[0][1]]]
+
+    def halve(q: Tensor, k: Tensor, v: Tensor, _options: Any) -> tuple[Tensor, Tensor, Tensor]:
+        return q, k[:, 0::2], v[:, 1::2]
+
+    repacked = replace(scene, negative=doubled(scene.negative, negative))
+    plain, guided = scene.model.clone(), scene.guided()
+    for model in (plain, guided):
+        model.set_model_attn2_patch(halve)
+    assert repacked.sample(plain, doubled(scene.positive, 1), steps=1).isfinite().all()
+    with pytest.raises(ConditioningError, match=r"tokens inside the model, as CLIP NegPip does"):
+        repacked.sample(guided, doubled(scene.positive, 1), steps=1)
 
 
 def low_rank(name: str, outputs: int, inputs: int) -> dict[str, Tensor]:
@@ -507,6 +552,38 @@ def test_a_picture_in_pieces_is_refused(scene: Scene) -> None:
     assert scene.sample(plain, steps=1).isfinite().all()
     with pytest.raises(ConditioningError, match="another node cuts or repeats the picture"):
         scene.sample(guided, steps=1)
+
+
+def test_a_node_that_calls_the_network_itself_is_named(scene: Scene) -> None:
+    """As DeepCache does, around everything that wraps the model."""
+    unet: Any = scene.model.model.diffusion_model
+
+    def by_itself(_apply: Any, values: Any) -> Tensor:
+        c, x = values["c"], values["input"]
+        context, options = c["c_crossattn"], c["transformer_options"]
+        seen = torch.cat([x, c["c_concat"]], dim=1)
+        return unet(seen, values["timestep"], context, transformer_options=options)
+
+    plain, guided = scene.model.clone(), scene.guided()
+    for model in (plain, guided):
+        model.set_model_unet_function_wrapper(by_itself)
+    assert scene.sample(plain, steps=1).isfinite().all()
+    with pytest.raises(ConditioningError, match="calls the network without guidance, as DeepCache"):
+        scene.sample(guided, steps=1)
+
+
+def test_a_hook_of_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
+    own = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+
+    def hooked(weight: Tensor) -> Tensor:
+        hooks = comfy.hooks.create_hook_model_as_lora({FIRST_CONVOLUTION: weight}, None, 1.0, 1.0)
+        prompts = [scene.positive, scene.negative]
+        positive, negative = comfy.hooks.set_conds_props(prompts, 1.0, "default", hooks=hooks)
+        return replace(scene, negative=negative).sample(scene.model, positive, steps=1)
+
+    assert differ(hooked(0.5 * own), scene.sample(scene.model, steps=1))
+    with pytest.raises(ConditioningError, match="merge Stable Diffusion models first"):
+        hooked(own[:, :4])
 
 
 def test_a_merge_with_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:

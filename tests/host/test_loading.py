@@ -8,17 +8,19 @@ from typing import Any
 
 import comfy.memory_management
 import comfy.utils
+import folder_paths
 import pytest
 import torch
+from comfy_extras.nodes_model_merging import CheckpointSave
 from golden_weights import golden_state_dict, text_encoder_state_dict
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lcad_nodes.host.conditioning import extra_channels
 from lcad_nodes.host.files import read_tensors
 from lcad_nodes.host.loading import (
     Checkpoint,
     CheckpointError,
-    extra_channels,
     load_checkpoint,
     load_unet,
 )
@@ -124,6 +126,23 @@ def test_widths_depths_and_attention_are_read_off_the_tensors(tmp_path: Path) ->
         found = loaded.clip.encode_from_tokens(tokens)
     # The host keeps text encoders in half precision.
     torch.testing.assert_close(found, expected, rtol=0.01, atol=0.01)
+
+
+def test_what_the_host_saves_is_a_checkpoint_again(small_checkpoint: Path) -> None:
+    """With its changes, as of a LoRA, and the encoder, of which the host knows nothing."""
+    first = load_checkpoint(str(small_checkpoint))
+    expected = {key: tensor.clone() for key, tensor in weights(first).items()}
+    name = "diffusion_model.out.2.bias"
+    changed = first.model.clone()
+    changed.add_patches({name: ("diff", (torch.ones(4),))})
+    with torch.inference_mode():
+        CheckpointSave().save(changed, first.clip, first.vae, "checkpoints/saved")
+    (saved,) = (Path(folder_paths.get_output_directory()) / "checkpoints").glob("saved_*")
+    found = weights(load_checkpoint(str(saved)))
+    expected[name.replace("diffusion_model", "0")] += 1
+    assert found.keys() == expected.keys()
+    for key, tensor in expected.items():
+        torch.testing.assert_close(found[key], tensor)
 
 
 @pytest.fixture

@@ -1,6 +1,8 @@
 """A checkpoint's additions, taken off it and put onto other models in the real host."""
 
+import gc
 import logging
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,15 @@ from plain_models import plain_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lcad_nodes.host.conditioning import ConditioningError, add_luminance, empty_latent
+from lcad_nodes.host.conditioning import (
+    ConditioningError,
+    add_luminance,
+    empty_latent,
+    extra_channels,
+)
 from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
 from lcad_nodes.host.instances import encode_instances
-from lcad_nodes.host.loading import Checkpoint, extra_channels, load_checkpoint
+from lcad_nodes.host.loading import Checkpoint, load_checkpoint
 from lcad_nodes.host.luminance import CHECKPOINTS, Luminance, encode_luminance
 from lcad_nodes.host.patch import FOLDER, apply_patch, extract_patch
 from lcad_nodes.host.sampling import SamplerSettings, sample
@@ -246,6 +253,22 @@ def test_a_patched_model_with_a_lora_in_low_memory(
 
 def same(first: Tensor, second: Tensor) -> bool:
     return relative_error(first, second) <= 1e-5
+
+
+def test_a_patched_model_is_freed_when_it_is_no_longer_used(family: Family) -> None:
+    """The host says that memory leaks where that takes a collection of garbage."""
+    model = plain_model(family.base)
+    patched, _ = apply_patch(model, family.patch, 1.0)
+    assert family.sample(patched).isfinite().all()
+    network = weakref.ref(model.model)
+    management.unload_all_models()
+    gc.collect()
+    gc.disable()
+    del model, patched
+    try:
+        assert network() is None
+    finally:
+        gc.enable()
 
 
 def test_a_patch_holds_nothing_that_did_not_change(family: Family) -> None:

@@ -20,8 +20,9 @@ from golden_weights import GOLDEN, golden_state_dict, relative_error, text_encod
 from safetensors.torch import save_file
 from torch import Tensor
 
+from lcad_nodes.host.conditioning import extra_channels
 from lcad_nodes.host.instances import encode_instances
-from lcad_nodes.host.loading import extra_channels, load_checkpoint
+from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.host.luminance import Luminance, encode_luminance
 from lcad_nodes.model.checkpoint import (
     PREFIXES,

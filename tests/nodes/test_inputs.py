@@ -10,6 +10,7 @@ import nodes
 import pytest
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
+from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
 from plain_models import plain_model
 from safetensors.torch import load_file, save_file
@@ -456,6 +457,21 @@ def test_latents_that_other_nodes_took_from_a_batch_are_known_by_one_photo(pack:
             Decode.execute(pack.vae, latent, pack.luminance(others), "input")
 
 
+def test_what_is_taken_from_a_batch_is_of_the_photo_that_it_begins_with(pack: Pack) -> None:
+    image = photo(photos=3)
+    latent = pack.sample(pack.luminance(image))
+    (second,) = nodes.LatentFromBatch().frombatch(latent, 1, 1)
+    (again,) = nodes.RepeatLatentBatch().repeat(second, 2)
+    Decode.execute(pack.vae, again, pack.luminance(image[1:2]), "input")
+    both = pack.luminance(image[:2])
+    (twice,) = nodes.RepeatLatentBatch().repeat(pack.sample(both), 2)
+    (turned,) = nodes.LatentFromBatch().frombatch(twice, 1, 2)
+    Decode.execute(pack.vae, turned, pack.luminance(image[:2].flip(0)), "input")
+    for taken, others in ((second, pack.luminance(image[:1])), (turned, both)):
+        with pytest.raises(DecodingError, match="sampled for another photo"):
+            Decode.execute(pack.vae, taken, others, "input")
+
+
 def test_batches_that_do_not_fit_together(pack: Pack) -> None:
     latent = {"samples": torch.zeros(3, 4, 8, 8)}
     with pytest.raises(DecodingError, match=r"2 photo\(s\)"):
@@ -543,6 +559,24 @@ def test_masks_may_be_of_another_scale_than_the_photo(pack: Pack) -> None:
         scaled = torch.nn.functional.interpolate(left[None], scale_factor=scale)[0]
         assert torch.equal(sample(scaled), expected)
     assert not torch.equal(sample(1 - left), expected)
+
+
+@pytest.mark.parametrize(
+    ("steps", "made", "first"), [(1, 1, 1), (30, 31, 991), (50, 50, 981), (167, 200, 996)]
+)
+def test_the_published_schedule_goes_up_to_the_end(
+    pack: Pack, steps: int, made: int, first: int
+) -> None:
+    """Where 1000 is no multiple of the steps, their stride makes a few more."""
+    sigmas = ReferenceSchedule.execute(pack.model, steps).args[0]
+    assert len(sigmas) == made + 1
+    assert sigmas[0] == pack.model.get_model_object("model_sampling").sigmas[first]
+
+
+def test_another_schedule_than_the_published_one(pack: Pack) -> None:
+    (distilled,) = ModelSamplingDiscrete().patch(pack.model, "lcm", False)
+    with pytest.raises(ScheduleError, match=r"50 timesteps, as 'lcm' .* take that node away"):
+        ReferenceSchedule.execute(distilled, 25)
 
 
 def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
