@@ -88,10 +88,10 @@ def reference_sigmas(model: ModelPatcher, steps: int) -> Tensor:
     """
     sampling: Any = model.get_model_object("model_sampling")
     sigmas: Tensor = sampling.sigmas
+    if not 1 <= steps < len(sigmas):
+        raise ScheduleError(f"steps is {steps}: the published schedule has 1 to {len(sigmas) - 1}")
     stride = len(sigmas) // steps
     timesteps = [1 + i * stride for i in range(steps)]
-    if timesteps[-1] >= len(sigmas):
-        raise ScheduleError(f"steps is {steps}: the published schedule has 1 to {len(sigmas) - 1}")
     return sigmas[[*reversed(timesteps), 0]].cpu()
 
 

@@ -23,6 +23,7 @@ from lcad_nodes.host.loading import CheckpointError
 from lcad_nodes.host.origin import Origin, origin_of
 from lcad_nodes.host.sampling import ScheduleError
 from lcad_nodes.model.checkpoint import split
+from lcad_nodes.model.geometry import LONGEST, GeometryError
 from lcad_nodes.model.patch import FIRST_CONVOLUTION
 from lcad_nodes.nodes.decode import Decode
 from lcad_nodes.nodes.encode import Condition, EncodeLuminance
@@ -553,10 +554,18 @@ def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
         GuideAttention.execute(pack.model, instances, 1.0, 0.5, 0.2, "fast", "sum")
 
 
-def test_more_steps_than_the_published_schedule_has(pack: Pack) -> None:
+@pytest.mark.parametrize("steps", [-1, 0, 1000, 1001])
+def test_steps_that_the_published_schedule_has_not(pack: Pack, steps: int) -> None:
     assert len(ReferenceSchedule.execute(pack.model, 999).args[0]) == 1000
-    with pytest.raises(ScheduleError, match="1 to 999"):
-        ReferenceSchedule.execute(pack.model, 1000)
+    with pytest.raises(ScheduleError, match=f"steps is {steps}: the published .* 1 to 999"):
+        ReferenceSchedule.execute(pack.model, steps)
+
+
+@pytest.mark.parametrize("resolution", [-5, -2, LONGEST + 1])
+def test_a_resolution_that_there_is_not(pack: Pack, resolution: int) -> None:
+    """A number that comes over a link is not held within an input's bounds by the host."""
+    with pytest.raises(GeometryError, match=f"resolution is {resolution}: it must be 1 to 16384"):
+        EncodeLuminance.execute(pack.encoder, photo(), resolution)
 
 
 def test_a_vae_of_another_kind(pack: Pack) -> None:
