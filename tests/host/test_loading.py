@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -204,6 +205,16 @@ def test_a_vae_without_one_of_its_halves_is_named(
     pruned = {name: tensor for name, tensor in tensors.items() if not name.startswith(prefix)}
     with pytest.raises(CheckpointError, match=rf"the VAE of .* has no '{half}\."):
         load_checkpoint(write(tmp_path / "pruned.safetensors", pruned))
+
+
+@pytest.mark.parametrize("load", [load_checkpoint, load_unet])
+def test_a_luminance_encoder_that_is_not_whole_is_named(
+    tmp_path: Path, tensors: dict[str, Tensor], load: Callable[[str], Any]
+) -> None:
+    last = PREFIXES["encoder"] + "zero_conv_mid2.weight"
+    path = write(tmp_path / "part.safetensors", {k: v for k, v in tensors.items() if k != last})
+    with pytest.raises(CheckpointError, match=r"part\.safetensors.* zero_conv_mid2\.weight"):
+        load(path)
 
 
 @pytest.mark.parametrize("part", ["clip", "vae", "model"])

@@ -114,9 +114,9 @@ def test_a_patch_works_at_the_size_that_its_original_was_trained_at(
     family: Family, tmp_path: Path
 ) -> None:
     stated = str(tmp_path / "stated.safetensors")
-    save_file(load_file(family.files["original"]), stated, {"modelspec.resolution": "64x48"})
+    save_file(load_file(family.files["original"]), stated, {"modelspec.resolution": "96x72"})
     patch = extract_patch(stated, family.files["base"], "model_patches/stated")
-    for path, working in ((str(patch), (48, 48)), (family.patch, (256, 256))):
+    for path, working in ((str(patch), (72, 72)), (family.patch, (256, 256))):
         _, encoder = apply_patch(plain_model(family.base), path, 1.0)
         assert encode_luminance(encoder, photo(0), CHECKPOINTS).geometry.working == working
 
