@@ -9,6 +9,7 @@ from typing import Any
 
 import comfy.memory_management
 import comfy.utils
+import folder_paths
 import pytest
 import torch
 from golden_weights import golden_state_dict, text_encoder_state_dict
@@ -227,6 +228,17 @@ def test_the_host_can_ask_for_a_second_one(small_checkpoint: Path, part: str) ->
     first = patcher.model.state_dict()
     for name, tensor in second.model.state_dict().items():
         assert UNUSED in name or tensor.equal(first[name])
+
+
+def test_textual_inversions_are_found_where_the_host_keeps_them(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
+    torch.save({"string_to_param": {"*": torch.randn(2, 768)}}, tmp_path / "rust.pt")
+    folder_paths.add_model_folder_path("embeddings", str(tmp_path))
+    clip = load_checkpoint(str(small_checkpoint)).clip
+    assert clip is not None
+    (chunk,) = clip.tokenize("embedding:rust")["l"]
+    assert sum(torch.is_tensor(token) for token, _ in chunk) == 2
 
 
 @pytest.mark.parametrize(("part", "missing"), [("text", "text encoder"), ("vae", "VAE")])

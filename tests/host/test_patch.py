@@ -20,7 +20,12 @@ from torch import Tensor
 from lcad_nodes.host.conditioning import ConditioningError, add_luminance, empty_latent
 from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
 from lcad_nodes.host.instances import encode_instances
-from lcad_nodes.host.loading import Checkpoint, extra_channels, load_checkpoint
+from lcad_nodes.host.loading import (
+    Checkpoint,
+    build_encoder,
+    extra_channels,
+    load_checkpoint,
+)
 from lcad_nodes.host.luminance import CHECKPOINTS, Luminance, encode_luminance
 from lcad_nodes.host.patch import FOLDER, apply_patch, extract_patch
 from lcad_nodes.host.sampling import SamplerSettings, sample
@@ -160,6 +165,14 @@ def test_a_patched_model_reads_the_luminance_and_asks_for_it(family: Family) -> 
     with pytest.raises(ConditioningError, match="put 'Add Photo to Prompts"):
         family.sample_plain(patched)
     assert family.sample_plain(model).isfinite().all()
+
+
+def test_a_patched_model_refuses_what_another_files_encoder_has_read(family: Family) -> None:
+    patched, _ = apply_patch(plain_model(family.base), family.patch, 1.0)
+    other = build_encoder(split(golden_state_dict(1)).encoder, "other.safetensors")
+    message = rf"encoder of other\.safetensors, but the model of {Path(family.patch).name} was"
+    with pytest.raises(ConditioningError, match=message):
+        family.sample(patched, encode_luminance(other, photo(0), 0))
 
 
 def test_a_patched_model_refuses_prompts_of_different_photos(family: Family) -> None:
