@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import comfy.sd
 import pytest
@@ -73,11 +74,11 @@ def test_a_latent_that_overflowed_is_not_decoded(scene: Scene, lightness: Lightn
 def test_a_picture_that_overflowed_is_an_error_that_names_the_vae(
     scene: Scene, lightness: Lightness, tile_size: int
 ) -> None:
-    layer = scene.vae.first_stage_model.decoder.conv_out
-    handle = layer.register_forward_hook(lambda _layer, _inputs, output: output * torch.nan)
-    with pytest.raises(DecodingError, match="the VAE gave NaN: start ComfyUI with --fp32-vae"):
+    network: Any = scene.vae.first_stage_model
+    hook = network.decoder.conv_out.register_forward_hook(lambda *call: call[-1] * torch.nan)
+    message = "the VAE gave NaN: start ComfyUI with --fp32-vae"
+    with hook, pytest.raises(DecodingError, match=message):
         scene.decode(tile_size, lightness, full=False)
-    handle.remove()
 
 
 def test_the_options_named_are_the_hosts_own() -> None:
