@@ -11,7 +11,7 @@ from comfyui_server import Server, as_tensor, saved
 from PIL import Image
 from sample_workflows import every_node, one_node
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import cosine_similarity, interpolate
 
 from lcad_nodes.color.lab import rgb_to_lab
 
@@ -23,7 +23,7 @@ SHOWN = 512
 
 
 def previews(server: Server, workflow: dict[str, Any]) -> list[Tensor]:
-    """Run a workflow with previews on, and return the pictures that come before its end."""
+    """Run a workflow with previews on, and return the pictures that come before its end, and it."""
     connection = server.listen()
     request = {"prompt": workflow, "client_id": server.client}
     server.request("prompt", request | {"extra_data": {"preview_method": "auto"}})
@@ -34,7 +34,10 @@ def previews(server: Server, workflow: dict[str, Any]) -> list[Tensor]:
             kind, _format = struct.unpack(">II", message[:8])
             if kind == PREVIEW:
                 pictures.append(as_tensor(Image.open(io.BytesIO(message[8:]))))
-        elif (event := json.loads(message))["type"].startswith("execution_"):
+        elif (event := json.loads(message))["type"] == "executed":
+            if event["data"]["node"] == "save":
+                pictures.append(server.picture(event))
+        elif event["type"].startswith("execution_"):
             if event["type"] == "execution_success":
                 connection.close()
                 return pictures
@@ -43,7 +46,7 @@ def previews(server: Server, workflow: dict[str, Any]) -> list[Tensor]:
 
 def test_the_photo_appears_in_color_step_by_step(server: Server, photo: Tensor) -> None:
     workflow = one_node(checkpoint="lcad-mini.safetensors", text="a red disc", seed=11)
-    shown = previews(server, workflow)
+    (*shown, _) = previews(server, workflow)
     assert len(shown) == 3
     gray = rgb_to_lab(photo)[:, 0].flatten()
     for picture in shown:
@@ -60,9 +63,13 @@ def test_the_hosts_own_sampler_shows_colors_that_fit(server: Server) -> None:
     workflow = every_node()
     workflow["load"]["inputs"]["ckpt_name"] = "lcad-mini.safetensors"
     workflow["sample"]["inputs"]["noise_seed"] = 12
-    (*_, last) = previews(server, workflow)
+    (*_, last, result) = previews(server, workflow)
     assert last.shape == (1, 3, SHOWN * 8 // 12, SHOWN)
-    assert rgb_to_lab(last)[:, 1:].norm(dim=1).mean() > 3
+    shown, made = (
+        rgb_to_lab(interpolate(picture, (8, 12), mode="area"))[:, 1:] for picture in (last, result)
+    )
+    assert made.norm(dim=1).mean() > 3
+    assert cosine_similarity(shown.flatten(), made.flatten(), dim=0) > 0.8
 
 
 def test_there_is_a_heatmap_for_every_phrase(server: Server) -> None:

@@ -24,6 +24,8 @@ from .origin import origin_of
 from .progress import Progress, watching
 
 Lightness = Literal["input", "decoder"]
+SMALLEST_TILE = 64
+"""Side in px: smaller tiles are mostly margins, and would take hours."""
 
 
 class DecodingError(ValueError):
@@ -56,8 +58,13 @@ def decode(
         sRGB Bx3xHxW in [0, 1].
 
     Raises:
-        DecodingError: if latent, luminance and VAE do not fit together.
+        DecodingError: if latent, luminance and VAE do not fit together, `tile_size` is none, or
+            latent or picture hold NaN.
     """
+    if tile_size and tile_size < SMALLEST_TILE:
+        raise DecodingError(
+            f"tile_size is {tile_size}: it must be {SMALLEST_TILE} px or more, or 0 for one piece"
+        )
     _check_latent(latent, luminance)
     decoder = _decoder(vae)
     _check_encoder(vae, decoder, luminance)
@@ -86,6 +93,8 @@ def _decode(
 ) -> Tensor:
     """Decode one latent of one photo; see `decode`."""
     picture = _run(vae, decoder, latent, list(photo.features), tile, progress)
+    if picture.isnan().any():
+        raise DecodingError("the VAE gave NaN: start ComfyUI with --fp32-vae")
     progress.end_stage()
     if edges and how == "input":
         small = photo.geometry.place(photo.lightness, "bilinear").clamp(0, 100)
@@ -131,6 +140,11 @@ def _check_latent(latent: Tensor, luminance: Luminance) -> None:
             f"the latent is {_size(latent.shape)}, but the luminance of {luminance.photos} "
             f"photo(s) goes with B x {_size(expected)}: use the luminance of the photo that the "
             "latent was sampled for"
+        )
+    if latent.isnan().any():
+        raise DecodingError(
+            "the latent has NaN: the UNet overflowed in half precision; start ComfyUI with "
+            "--force-upcast-attention or --fp32-unet"
         )
 
 

@@ -108,6 +108,6 @@ def _imports(path: Path) -> bool:
         try:
             while not any(operation.name in IMPORTS for operation, *_ in pickletools.genops(file)):
                 pass  # older files hold several pickles, one after the other
-        except (ValueError, IndexError, KeyError):
+        except (ValueError, IndexError, KeyError, MemoryError, OverflowError):  # any length
             return False
     return True

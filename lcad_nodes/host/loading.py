@@ -34,7 +34,7 @@ from .compat import CoreModelPatcher, is_dynamic, maps_read_only, shapes
 from .conditioning import sample_one_photo
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT, inference_dtype
-from .origin import Origin, set_origin
+from .origin import LAST_OUTPUT, Origin, set_origin
 from .preview import FittedLatent
 
 HEADS = 8
@@ -43,6 +43,8 @@ TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
 RESOLUTION_METADATA = "modelspec.resolution"
 """What Stability AI's ModelSpec calls the size a model was trained at: width x height, in px."""
+TRAINABLE = range(64, 2049)
+"""Sides, in px, that a file may say it was trained at: its word is the size that is worked at."""
 
 logger = logging.getLogger(__name__)
 
@@ -157,6 +159,8 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     if "conv_in.weight" in unet:
         unet = _from_diffusers(unet, name)
     _check_extended(unet, name)
+    if parts.encoder and LAST_OUTPUT not in parts.encoder:
+        raise CheckpointError(f"the luminance encoder of {name} lacks {LAST_OUTPUT}")
     model = _build_model(unet, name, disable_dynamic)
     model.cached_patcher_init = (load_unet, (path,))
     if parts.encoder:
@@ -165,13 +169,25 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
 
 
 def trained_at(path: str) -> tuple[int, int] | None:
-    """Read off a file's header the sides, in px, that it was trained at, if it says so."""
+    """Read off a file's header the sides, in px, that it was trained at, if it says so.
+
+    Raises:
+        CheckpointError: if they are not `TRAINABLE`.
+    """
     if not path.lower().endswith(SAFETENSORS):
         return None
     with safe_open(path, framework="pt") as file:
         stated = (file.metadata() or {}).get(RESOLUTION_METADATA, "")
-    sides = re.fullmatch(r"(\d{1,5})x(\d{1,5})", stated)
-    return (int(sides[1]), int(sides[2])) if sides else None
+    found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", stated)
+    if found is None:
+        return None
+    sides = int(found[1]), int(found[2])
+    if not all(side in TRAINABLE for side in sides):
+        raise CheckpointError(
+            f"{Path(path).name} says in {RESOLUTION_METADATA} that it was trained at {stated} px: "
+            f"a side must be {TRAINABLE[0]} to {TRAINABLE[-1]} px"
+        )
+    return sides
 
 
 def _from_diffusers(unet: StateDict, name: str) -> StateDict:

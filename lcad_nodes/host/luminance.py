@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from ..color.lab import lightness as lightness_of
-from ..model.geometry import Geometry, Size
+from ..model.geometry import LONGEST, Geometry, GeometryError, Size
 from ..model.luminance import ResidualBlock, network_input
 from .origin import Origin, origin_of
 from .progress import Progress, watching
@@ -80,8 +80,14 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
             encoder's checkpoint was trained at.
 
     Raises:
-        GeometryError: if a photo is so narrow that it would become gigantic.
+        GeometryError: if there is no such resolution, or a photo is so narrow that it would become
+            gigantic.
     """
+    if not CHECKPOINTS <= resolution <= LONGEST:
+        raise GeometryError(
+            f"resolution is {resolution}: it must be 1 to {LONGEST} px, 0 for the photo's own, or "
+            f"{CHECKPOINTS} for what the model was trained at"
+        )
     lightness = lightness_of(image).to(management.intermediate_device())
     size = (image.shape[2], image.shape[3])
     as_trained = resolution == CHECKPOINTS

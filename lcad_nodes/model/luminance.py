@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad, scaled_dot_product_attention, silu
 
@@ -63,7 +64,14 @@ class LuminanceEncoderConfig:
                 "this is not a luminance encoder: expected down.<level>.block.<n> and "
                 f"down.<level>.zero_conv.<n>, but {missing or ['down.0.block.0']} is not there"
             )
-        return cls(tuple(state_dict[name].shape[0] for name in names), blocks)
+        shapes = {name: tuple(state_dict[name].shape) for name in names}
+        for name, shape in shapes.items():
+            if not shape or not is_luminance(shape[0]):
+                raise LayoutError(
+                    f"this is not a luminance encoder: {name} is {shape}, but every level's width "
+                    f"is a multiple of {GROUPS}"
+                )
+        return cls(tuple(shape[0] for shape in shapes.values()), blocks)
 
 
 class ResidualBlock(nn.Module):
@@ -189,12 +197,17 @@ class LuminanceEncoder(nn.Module):
         Raises:
             LayoutError: if tensors are missing, left over or of another shape.
         """
-        encoder = cls(LuminanceEncoderConfig.from_state_dict(state_dict), operations)
+        with torch.device("meta"):  # no memory for what a file claims and does not hold
+            encoder = cls(LuminanceEncoderConfig.from_state_dict(state_dict), operations)
         used = {k: v for k, v in state_dict.items() if not k.startswith(RUNTIME_UNUSED)}
-        try:
-            encoder.load_state_dict(used)
-        except RuntimeError as error:
-            raise LayoutError(f"the luminance encoder's tensors do not fit: {error}") from error
+        expected, found = _shapes(encoder.state_dict()), _shapes(used)
+        if expected != found:
+            name = min(name for name, _ in expected.items() ^ found.items())
+            raise LayoutError(
+                f"the luminance encoder's tensors do not fit: {name} is "
+                f"{found.get(name, 'missing')}, but {expected.get(name, 'none')} belongs there"
+            )
+        encoder.to_empty(device="cpu").load_state_dict(used)
         return encoder
 
     @property
@@ -221,3 +234,7 @@ class LuminanceEncoder(nn.Module):
         h = self.mid.block_2(self.mid.attn_1(h))
         features.append(self.zero_conv_mid2(h))
         return features
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}

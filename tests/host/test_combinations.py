@@ -1,6 +1,6 @@
 """Guidance among everything else that the host has: nothing here would pass if it did nothing.
 
-All of it in both modes of guidance.
+All of it in both modes of guidance; of the host's samplers, one of each kind in the slower mode.
 """
 
 import os
@@ -213,7 +213,14 @@ def test_the_three_sampler_nodes_agree(scene: Scene, plain: Tensor, guided: Tens
     assert same(custom["samples"], guided)
 
 
-@pytest.mark.parametrize("sampler", comfy.samplers.KSampler.SAMPLERS)
+@pytest.mark.parametrize(
+    ("scene", "sampler"),
+    [
+        *(("fast", sampler) for sampler in comfy.samplers.KSampler.SAMPLERS),
+        *(("reference", sampler) for sampler in ("euler", "dpmpp_2m", "dpmpp_sde")),
+    ],
+    indirect=["scene"],
+)
 def test_every_sampler_is_guided(scene: Scene, sampler: str) -> None:
     # This one chooses its own steps, far more than it is told.
     denoise = 0.1 if sampler == "dpm_adaptive" else 1.0
@@ -221,7 +228,11 @@ def test_every_sampler_is_guided(scene: Scene, sampler: str) -> None:
     assert differ(found, scene.sample(scene.model, sampler=sampler, denoise=denoise))
 
 
-@pytest.mark.parametrize("scheduler", comfy.samplers.KSampler.SCHEDULERS)
+@pytest.mark.parametrize(
+    ("scene", "scheduler"),
+    [("fast", scheduler) for scheduler in comfy.samplers.KSampler.SCHEDULERS],
+    indirect=["scene"],
+)
 def test_every_scheduler_is_guided(scene: Scene, scheduler: str) -> None:
     found = scene.sample(scene.guided(), scheduler=scheduler)
     assert differ(found, scene.sample(scene.model, scheduler=scheduler))

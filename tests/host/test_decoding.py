@@ -1,14 +1,16 @@
 """Decoding in tiles, against decoding in one piece in the real host."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import comfy.sd
 import pytest
 import torch
+from comfy.cli_args import args
 from torch import Tensor
 
-from lcad_nodes.host.decoding import decode
+from lcad_nodes.host.decoding import DecodingError, Lightness, decode
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.host.luminance import Luminance, encode_luminance
 
@@ -21,8 +23,8 @@ class Scene:
     luminance: Luminance
     latent: Tensor
 
-    def decode(self, tile_size: int) -> Tensor:
-        return decode(self.vae, self.latent, self.luminance, "decoder", True, tile_size)
+    def decode(self, tile_size: int, lightness: Lightness = "decoder", full: bool = True) -> Tensor:
+        return decode(self.vae, self.latent, self.luminance, lightness, full, tile_size)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +40,7 @@ def scene(small_checkpoint: Path) -> Scene:
         return Scene(loaded.vae, encode_luminance(loaded.encoder, photo, 0), latent)
 
 
-@pytest.mark.parametrize("tile_size", [64, 40])
+@pytest.mark.parametrize("tile_size", [64, 72])
 @torch.inference_mode()
 def test_tiles_give_the_picture_of_one_piece(scene: Scene, tile_size: int) -> None:
     """Measured: at most 1.4e-6 off, at the borders of tiles as elsewhere."""
@@ -49,3 +51,36 @@ def test_tiles_give_the_picture_of_one_piece(scene: Scene, tile_size: int) -> No
 @torch.inference_mode()
 def test_a_picture_smaller_than_a_tile_is_decoded_in_one_piece(scene: Scene) -> None:
     assert torch.equal(scene.decode(192), scene.decode(0))
+
+
+@pytest.mark.parametrize("tile_size", [-64, -1, 1, 63])
+def test_tiles_that_would_be_mostly_margin_are_refused(scene: Scene, tile_size: int) -> None:
+    with pytest.raises(DecodingError, match=f"tile_size is {tile_size}: it must be 64 px or more"):
+        scene.decode(tile_size)
+
+
+@pytest.mark.parametrize("lightness", ["input", "decoder"])
+def test_a_latent_that_overflowed_is_not_decoded(scene: Scene, lightness: Lightness) -> None:
+    """As a UNet in half precision leaves it on some GPUs; it would be saved as black."""
+    latent = scene.latent.clone()
+    latent[0, 0, 0, 0] = torch.nan
+    with pytest.raises(DecodingError, match=r"latent has NaN.* --force-upcast-attention or"):
+        replace(scene, latent=latent).decode(0, lightness, full=False)
+
+
+@pytest.mark.parametrize("lightness", ["input", "decoder"])
+@pytest.mark.parametrize("tile_size", [0, 64])
+@torch.inference_mode()
+def test_a_picture_that_overflowed_is_an_error_that_names_the_vae(
+    scene: Scene, lightness: Lightness, tile_size: int
+) -> None:
+    network: Any = scene.vae.first_stage_model
+    hook = network.decoder.conv_out.register_forward_hook(lambda *call: call[-1] * torch.nan)
+    message = "the VAE gave NaN: start ComfyUI with --fp32-vae"
+    with hook, pytest.raises(DecodingError, match=message):
+        scene.decode(tile_size, lightness, full=False)
+
+
+def test_the_options_named_are_the_hosts_own() -> None:
+    for option in ("fp32_unet", "fp32_vae", "force_upcast_attention"):
+        assert hasattr(args, option)

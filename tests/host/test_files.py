@@ -3,6 +3,7 @@
 import io
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -140,6 +141,16 @@ def test_what_a_failed_download_leaves_is_no_checkpoint(
 def test_a_pickle_without_named_tensors_is_no_checkpoint(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.ckpt"
     path.write_bytes(content)
+    assert "is not a checkpoint" in refusal(path)
+
+
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+@pytest.mark.parametrize("length", [2**62, 2**63 - 1])
+def test_a_pickle_that_claims_more_than_any_memory_holds_is_no_checkpoint(
+    tmp_path: Path, length: int
+) -> None:
+    path = tmp_path / "file.ckpt"
+    path.write_bytes(pickle.PROTO + b"\4" + pickle.BINUNICODE8 + struct.pack("<Q", length) + b"x.")
     assert "is not a checkpoint" in refusal(path)
 
 

@@ -111,18 +111,6 @@ def test_a_word_ends_where_the_host_ends_it_at_a_weight() -> None:
     assert without_weights("two chair(s) of (black:1.2)wood") == "two chair s of black wood"
 
 
-def test_masks_must_be_as_many_as_phrases(clip: comfy.sd.CLIP) -> None:
-    for count in (1, 3):
-        with pytest.raises(MaskError, match=f"2 phrases .'a cup', 'a hat'. but {count} masks"):
-            encode_instances(clip, "a cup, a hat", "", masks(count))
-
-
-@pytest.mark.parametrize("side", [8, 64])  # where nothing is painted, ComfyUI gives 64 x 64
-def test_an_empty_mask_is_named(clip: comfy.sd.CLIP, side: int) -> None:
-    with pytest.raises(MaskError, match=r"mask 2 \('a hat'\) is empty"):
-        encode_instances(clip, "a cup, a hat", "", [torch.ones(8, 8), torch.zeros(side, side)])
-
-
 def test_a_picture_with_nothing_masked_in_it_is_an_empty_mask(
     clip: comfy.sd.CLIP, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -132,8 +120,3 @@ def test_a_picture_with_nothing_masked_in_it_is_an_empty_mask(
     _, mask = nodes.LoadImage().load_image("opaque.png")
     with pytest.raises(MaskError, match=r"mask 1 \('a cup'\) is empty"):
         encode_instances(clip, "a cup", "", list(mask))
-
-
-def test_masks_of_different_sizes_are_named(clip: comfy.sd.CLIP) -> None:
-    with pytest.raises(MaskError, match=r"mask 2 \('a hat'\) is 8 x 9 px, but mask 1 is 8 x 8"):
-        encode_instances(clip, "a cup, a hat", "", [torch.ones(8, 8), torch.ones(8, 9)])

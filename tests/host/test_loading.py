@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -225,6 +226,16 @@ def test_a_vae_without_one_of_its_halves_is_named(
         load_checkpoint(write(tmp_path / "pruned.safetensors", pruned))
 
 
+@pytest.mark.parametrize("load", [load_checkpoint, load_unet])
+def test_a_luminance_encoder_that_is_not_whole_is_named(
+    tmp_path: Path, tensors: dict[str, Tensor], load: Callable[[str], Any]
+) -> None:
+    last = PREFIXES["encoder"] + "zero_conv_mid2.weight"
+    path = write(tmp_path / "part.safetensors", {k: v for k, v in tensors.items() if k != last})
+    with pytest.raises(CheckpointError, match=r"part\.safetensors.* zero_conv_mid2\.weight"):
+        load(path)
+
+
 @pytest.mark.parametrize("part", ["clip", "vae", "model"])
 def test_the_host_can_ask_for_a_second_one(small_checkpoint: Path, part: str) -> None:
     """As it does with a text encoder that gets hooks, and for a second GPU."""
@@ -235,6 +246,17 @@ def test_the_host_can_ask_for_a_second_one(small_checkpoint: Path, part: str) ->
     first = patcher.model.state_dict()
     for name, tensor in second.model.state_dict().items():
         assert UNUSED in name or tensor.equal(first[name])
+
+
+def test_textual_inversions_are_found_where_the_host_keeps_them(
+    small_checkpoint: Path, tmp_path: Path
+) -> None:
+    torch.save({"string_to_param": {"*": torch.randn(2, 768)}}, tmp_path / "rust.pt")
+    folder_paths.add_model_folder_path("embeddings", str(tmp_path))
+    clip = load_checkpoint(str(small_checkpoint)).clip
+    assert clip is not None
+    (chunk,) = clip.tokenize("embedding:rust")["l"]
+    assert sum(torch.is_tensor(token) for token, _ in chunk) == 2
 
 
 @pytest.mark.parametrize(("part", "missing"), [("text", "text encoder"), ("vae", "VAE")])

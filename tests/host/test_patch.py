@@ -27,7 +27,7 @@ from lcad_nodes.host.conditioning import (
 )
 from lcad_nodes.host.guidance import Guidance, Mode, guide_attention
 from lcad_nodes.host.instances import encode_instances
-from lcad_nodes.host.loading import Checkpoint, load_checkpoint
+from lcad_nodes.host.loading import Checkpoint, build_encoder, load_checkpoint
 from lcad_nodes.host.luminance import CHECKPOINTS, Luminance, encode_luminance
 from lcad_nodes.host.patch import FOLDER, apply_patch, extract_patch
 from lcad_nodes.host.sampling import SamplerSettings, sample
@@ -121,9 +121,9 @@ def test_a_patch_works_at_the_size_that_its_original_was_trained_at(
     family: Family, tmp_path: Path
 ) -> None:
     stated = str(tmp_path / "stated.safetensors")
-    save_file(load_file(family.files["original"]), stated, {"modelspec.resolution": "64x48"})
+    save_file(load_file(family.files["original"]), stated, {"modelspec.resolution": "96x72"})
     patch = extract_patch(stated, family.files["base"], "model_patches/stated")
-    for path, working in ((str(patch), (48, 48)), (family.patch, (256, 256))):
+    for path, working in ((str(patch), (72, 72)), (family.patch, (256, 256))):
         _, encoder = apply_patch(plain_model(family.base), path, 1.0)
         assert encode_luminance(encoder, photo(0), CHECKPOINTS).geometry.working == working
 
@@ -167,6 +167,14 @@ def test_a_patched_model_reads_the_luminance_and_asks_for_it(family: Family) -> 
     with pytest.raises(ConditioningError, match="put 'Add Photo to Prompts"):
         family.sample_plain(patched)
     assert family.sample_plain(model).isfinite().all()
+
+
+def test_a_patched_model_refuses_what_another_files_encoder_has_read(family: Family) -> None:
+    patched, _ = apply_patch(plain_model(family.base), family.patch, 1.0)
+    other = build_encoder(split(golden_state_dict(1)).encoder, "other.safetensors")
+    message = rf"encoder of other\.safetensors, but the model of {Path(family.patch).name} was"
+    with pytest.raises(ConditioningError, match=message):
+        family.sample(patched, encode_luminance(other, photo(0), 0))
 
 
 def test_a_patched_model_refuses_prompts_of_different_photos(family: Family) -> None:

@@ -4,48 +4,69 @@ from pathlib import Path
 
 import pytest
 import torch
+from comfy.model_patcher import ModelPatcher
 from golden_weights import golden_state_dict
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from lcad_nodes.host.loading import load_checkpoint
-from lcad_nodes.host.luminance import CHECKPOINTS, encode_luminance
+from lcad_nodes.host.files import CheckpointError
+from lcad_nodes.host.loading import load_checkpoint, trained_at
+from lcad_nodes.host.luminance import CHECKPOINTS, TRAINED_AT, encode_luminance
 from lcad_nodes.training.__main__ import export
 
 PHOTO = torch.rand(1, 3, 40, 50, generator=torch.manual_seed(0))
 
 
 @pytest.fixture(scope="module")
-def golden_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("resolution") / "golden.safetensors"
-    save_file(golden_state_dict(0), path)
-    return path
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> ModelPatcher:
+    """Of a checkpoint that was exported as trained at 64 px."""
+    folder = tmp_path_factory.mktemp("resolution")
+    save_file(golden_state_dict(0), folder / "golden.safetensors")
+    exported = export(folder / "golden.safetensors", folder / "exported.safetensors", 64, None)
+    return load_checkpoint(str(exported)).encoder
 
 
-def working_size(path: Path, resolution: int) -> tuple[int, int]:
-    encoder = load_checkpoint(str(path)).encoder
+def working_size(encoder: ModelPatcher, resolution: int = CHECKPOINTS) -> tuple[int, int]:
     with torch.inference_mode():
         return encode_luminance(encoder.clone(), PHOTO, resolution).geometry.working
 
 
-def test_an_exported_checkpoint_says_what_it_was_trained_at(
-    golden_file: Path, tmp_path: Path
-) -> None:
-    exported = export(golden_file, tmp_path / "exported.safetensors", 64, None)
-    assert working_size(exported, CHECKPOINTS) == (64, 64)
-    assert working_size(exported, 48) == (48, 60)
-    assert working_size(exported, 0) == (40, 50)
+def stated(folder: Path, resolution: str | None) -> tuple[int, int] | None:
+    """What is read off a file that says this, or nothing, of its resolution."""
+    path = folder / "file.safetensors"
+    metadata = {"modelspec.resolution": resolution} if resolution else None
+    save_file({"a": torch.zeros(1)}, path, metadata)
+    return trained_at(str(path))
 
 
-def test_the_shorter_side_counts(golden_file: Path, tmp_path: Path) -> None:
-    stated = tmp_path / "stated.safetensors"
-    save_file(load_file(golden_file), stated, {"modelspec.resolution": "72x48"})
-    assert working_size(stated, CHECKPOINTS) == (48, 60)
+def test_an_exported_checkpoint_says_what_it_was_trained_at(encoder: ModelPatcher) -> None:
+    assert working_size(encoder) == (64, 64)
+    assert working_size(encoder, 48) == (48, 60)
+    assert working_size(encoder, 0) == (40, 50)
 
 
-@pytest.mark.parametrize("metadata", [None, {"modelspec.resolution": "large"}])
+def test_the_shorter_side_counts(encoder: ModelPatcher, tmp_path: Path) -> None:
+    other = encoder.clone()
+    other.set_attachments(TRAINED_AT, stated(tmp_path, "96x64"))
+    assert working_size(other) == (64, 80)
+
+
+@pytest.mark.parametrize("resolution", [None, "large"])
 def test_a_checkpoint_that_does_not_say_works_at_the_published_size(
-    golden_file: Path, tmp_path: Path, metadata: dict[str, str] | None
+    encoder: ModelPatcher, tmp_path: Path, resolution: str | None
 ) -> None:
-    silent = tmp_path / "silent.safetensors"
-    save_file(load_file(golden_file), silent, metadata)
-    assert working_size(silent, CHECKPOINTS) == (256, 320)
+    silent = encoder.clone()
+    silent.set_attachments(TRAINED_AT, stated(tmp_path, resolution))
+    assert working_size(silent) == (256, 320)
+
+
+@pytest.mark.parametrize("resolution", ["0x0", "63x64", "64x2049", "16384x16384", "100000x100000"])
+def test_a_size_that_nothing_is_trained_at_is_an_error_that_names_file_and_size(
+    tmp_path: Path, resolution: str
+) -> None:
+    message = rf"file\.safetensors says .* trained at {resolution} px: a side must be 64 to 2048"
+    with pytest.raises(CheckpointError, match=message):
+        stated(tmp_path, resolution)
+
+
+def test_the_smallest_and_the_largest_size_are_taken(tmp_path: Path) -> None:
+    assert stated(tmp_path, "64x2048") == (64, 2048)

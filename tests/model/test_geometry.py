@@ -6,7 +6,7 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from lcad_nodes.model.geometry import LONGEST, Geometry, GeometryError
+from lcad_nodes.model.geometry import LONGEST, Geometry, GeometryError, in_proportion
 
 sides = st.integers(1, 300)
 
@@ -66,6 +66,20 @@ def test_padding_continues_the_edge() -> None:
     photo = torch.arange(12.0).view(1, 1, 3, 4)
     placed = Geometry.fit((3, 4), 0).place(photo, "bilinear")
     assert torch.equal(placed[0, 0, 2:, 3:], torch.full((62, 61), 11.0))
+
+
+def test_maps_on_the_latent_lie_on_the_photo_without_the_padding() -> None:
+    geometry = Geometry.fit((33, 100), 0)
+    maps = torch.zeros(1, 1, *geometry.latent)
+    maps[:, :, :4] = 1  # of 8 rows, the rest of which but one pixel is padding
+    shown = geometry.from_latent(maps, 100)
+    assert shown.shape == (1, 1, 33, 100)
+    assert shown.mean() > 0.9
+
+
+def test_proportions_may_be_off_by_a_pixel_and_no_more() -> None:
+    assert in_proportion((45, 67), (91, 135))
+    assert not in_proportion((45, 70), (91, 135))
 
 
 def test_a_mask_keeps_its_values_when_scaled() -> None:

@@ -210,10 +210,16 @@ def test_runs_in_half_precision(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("asked", "limit"), [("fp16_vae", 0.015), ("bf16_vae", 0.1)])
+@pytest.mark.parametrize(
+    ("dtype", "asked", "limit"),
+    [(torch.float16, "fp16_vae", 0.015), (torch.bfloat16, "bf16_vae", 0.1)],
+)
 def test_vae_and_encoder_in_half_precision(
-    golden: Golden, monkeypatch: pytest.MonkeyPatch, asked: str, limit: float
+    golden: Golden, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype, asked: str, limit: float
 ) -> None:
     """Measured: 0.0090 in float16, 0.076 in bfloat16; the picture 0.0008 and 0.0059."""
     monkeypatch.setattr(args, asked, True)
-    assert all(error <= limit for error in errors(Loaded(golden), golden))
+    loaded = Loaded(golden)
+    assert loaded.vae.vae_dtype == dtype
+    assert {feature.dtype for feature in loaded.luminance.features} == {dtype}
+    assert all(error <= limit for error in errors(loaded, golden))

@@ -1,6 +1,7 @@
 """What users connect by mistake, and what happens then, before any long work."""
 
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -12,23 +13,29 @@ import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
+from PIL import Image
 from plain_models import plain_model
 from safetensors.torch import load_file, save_file
 from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from lcad_nodes.color.lab import lightness
 from lcad_nodes.host.conditioning import ConditioningError
 from lcad_nodes.host.decoding import DecodingError, Lightness
+from lcad_nodes.host.guidance import Mode
 from lcad_nodes.host.instances import MaskError
 from lcad_nodes.host.loading import CheckpointError
 from lcad_nodes.host.origin import Origin, origin_of
 from lcad_nodes.host.sampling import ScheduleError
 from lcad_nodes.model.checkpoint import split
+from lcad_nodes.model.geometry import LONGEST, GeometryError
 from lcad_nodes.model.patch import FIRST_CONVOLUTION
 from lcad_nodes.nodes.decode import Decode
 from lcad_nodes.nodes.encode import Condition, EncodeLuminance
+from lcad_nodes.nodes.inspect import AttentionMaps
 from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
 from lcad_nodes.nodes.load import LoadCheckpoint, LoadUNet
+from lcad_nodes.nodes.preview import draw_instances
 from lcad_nodes.nodes.sample import ReferenceSchedule, Sample
 from lcad_nodes.nodes.types import InputError, from_image
 
@@ -241,6 +248,16 @@ def test_tiles_and_one_piece_through_the_node(pack: Pack) -> None:
     assert torch.allclose(whole, tiles, atol=1e-4)
 
 
+def test_a_batch_that_is_repeated_goes_through_its_photos_in_turn(pack: Pack) -> None:
+    image = photo(photos=2)
+    luminance = pack.luminance(image)
+    latent = {"samples": torch.randn(2, 4, *luminance.geometry.latent)}
+    (twice,) = nodes.RepeatLatentBatch().repeat(latent, 2)
+    result = Decode.execute(pack.vae, twice, luminance, "input").args[0]
+    expected = lightness(from_image(image.repeat(2, 1, 1, 1)))
+    assert (lightness(from_image(result)) - expected).abs().max() < 0.05
+
+
 def test_one_photo_in_several_variations(pack: Pack) -> None:
     luminance = pack.luminance(photo())
     latent = {"samples": torch.randn(3, 4, 8, 8)}
@@ -253,16 +270,59 @@ def test_less_denoising_stays_nearer_to_no_color(pack: Pack) -> None:
     assert half.norm() < full.norm()
 
 
-def test_instances_in_the_sampler_guide_it(pack: Pack) -> None:
+def test_every_setting_reaches_the_hosts_sampler(pack: Pack) -> None:
+    """This one draws noise at every step, from the seed too."""
+    luminance = pack.luminance(photo())
+    settings = {"seed": 7, "steps": 4, "cfg": 3.5, "denoise": 0.8}
+    settings |= {"sampler_name": "euler_ancestral", "scheduler": "karras"}
+    found = pack.sample(luminance, **settings)["samples"]
+    positive, negative, latent = Condition.execute(pack.positive, pack.negative, luminance).args
+    prompts = {"positive": positive, "negative": negative, "latent_image": latent}
+    (expected,) = nodes.KSampler().sample(pack.model, **prompts, **settings)
+    assert torch.equal(found, expected["samples"])
+
+
+@pytest.mark.parametrize("mode", ["fast", "reference"])
+def test_instances_in_the_sampler_guide_it(pack: Pack, mode: Mode) -> None:
     luminance = pack.luminance(photo())
     masks = {"mask_0": torch.ones(1, 64, 64)}
     positive, instances = InstancesNode.execute(pack.clip, "a red car", "", masks).args
     plain = pack.sample(luminance, positive=positive)["samples"]
-    guided = pack.sample(luminance, positive=positive, instances=instances)["samples"]
+    inputs = {"positive": positive, "instances": instances, "mode": mode}
+    guided = pack.sample(luminance, **inputs)["samples"]
     assert relative_error(guided, plain) > 1e-3
-    model = GuideAttention.execute(pack.model, instances, 1.0, 0.0, 1.0, "fast", "sum").args[0]
+    model = GuideAttention.execute(pack.model, instances, 1.0, 0.0, 1.0, mode, "sum").args[0]
     same = pack.sample(luminance, positive=positive, model=model)["samples"]
     assert torch.equal(same, guided)
+
+
+def test_guidance_keeps_to_its_share_of_the_sampling(pack: Pack) -> None:
+    luminance = pack.luminance(photo())
+    masks = {"mask_0": torch.ones(1, 64, 64)}
+    positive, instances = InstancesNode.execute(pack.clip, "a red car", "", masks).args
+
+    def sample(start: float, end: float) -> Tensor:
+        guided = GuideAttention.execute(pack.model, instances, 1.0, start, end, "fast", "sum")
+        return pack.sample(luminance, positive=positive, model=guided.args[0])["samples"]
+
+    plain = pack.sample(luminance, positive=positive)["samples"]
+    results = [plain, sample(0.0, 1.0), sample(0.0, 0.5), sample(0.5, 1.0)]
+    for one, other in combinations(results, 2):
+        assert not torch.equal(one, other)
+
+
+def test_attention_is_shown_at_the_step_asked_for(pack: Pack) -> None:
+    luminance = pack.luminance(photo())
+    masks = {"mask_0": torch.ones(1, 64, 64)}
+    positive, instances = InstancesNode.execute(pack.clip, "a red car", "", masks).args
+    prompts = (positive, pack.negative, luminance)
+    sampling = (0, 2, 2.0, "euler", "normal")
+    first, second, both = (
+        AttentionMaps.execute(pack.model, instances, *prompts, *sampling, step).args[0]
+        for step in (1, 2, 0)
+    )
+    for one, other in combinations((first, second, both), 2):
+        assert not torch.equal(one, other)
 
 
 @pytest.mark.parametrize("mode", ["fast", "reference"])
@@ -298,15 +358,17 @@ def test_a_batch_of_masks_counts_as_that_many(pack: Pack) -> None:
     assert [item.phrase for item in result.args[1].items] == ["a cup", "a hat", "a car"]
 
 
-def test_the_preview_shows_a_color_for_each_phrase(pack: Pack) -> None:
+def test_the_preview_shows_the_phrases_in_the_text_without_its_weights(pack: Pack) -> None:
     left = torch.zeros(1, 64, 96)
     left[..., :48] = 1
     masks = {"mask_0": left, "mask_1": 1 - left}
-    ui = InstancesNode.execute(pack.clip, "a cup, a hat", "", masks).ui
-    assert ui is not None
-    assert not isinstance(ui, dict)
+    result = InstancesNode.execute(pack.clip, "a (cup:1.3), a hat", "", masks)
+    ui: Any = result.ui
     (shown,) = ui.as_dict()["images"]
-    assert (Path(folder_paths.get_temp_directory()) / shown["filename"]).exists()
+    picture = Image.open(Path(folder_paths.get_temp_directory()) / shown["filename"])
+    (expected,) = draw_instances(result.args[1], "a cup , a hat")
+    found = pil_to_tensor(picture).movedim(0, -1) / 255
+    torch.testing.assert_close(found, expected, rtol=0, atol=1 / 255)
 
 
 @pytest.mark.parametrize(
@@ -476,6 +538,11 @@ def test_batches_that_do_not_fit_together(pack: Pack) -> None:
     latent = {"samples": torch.zeros(3, 4, 8, 8)}
     with pytest.raises(DecodingError, match=r"2 photo\(s\)"):
         Decode.execute(pack.vae, latent, pack.luminance(photo(photos=2)), "input")
+    luminance = pack.luminance(photo(photos=2))
+    positive, negative, _ = Condition.execute(pack.positive, pack.negative, luminance).args
+    sampler = (pack.model, 0, 2, 2.0, "euler", "normal")
+    with pytest.raises(ConditioningError, match="3 latents cannot be shared out among 2 photos"):
+        nodes.KSampler().sample(*sampler, positive, negative, latent)
 
 
 def test_any_sampler_refuses_prompts_without_luminance(pack: Pack) -> None:
@@ -500,9 +567,11 @@ def test_fewer_masks_than_phrases(pack: Pack) -> None:
         InstancesNode.execute(pack.clip, "a cup, a hat", "", {"mask_0": torch.ones(1, 8, 8)})
 
 
-def test_a_mask_that_marks_nothing(pack: Pack) -> None:
-    with pytest.raises(MaskError, match=r"mask 1 \('a cup'\) is empty"):
-        InstancesNode.execute(pack.clip, "a cup", "", {"mask_0": torch.zeros(1, 8, 8)})
+@pytest.mark.parametrize("side", [8, 64])  # where nothing is painted, ComfyUI gives 64 x 64
+def test_a_mask_that_marks_nothing(pack: Pack, side: int) -> None:
+    masks = {"mask_0": torch.ones(1, 8, 8), "mask_1": torch.zeros(1, side, side)}
+    with pytest.raises(MaskError, match=r"mask 2 \('a hat'\) is empty"):
+        InstancesNode.execute(pack.clip, "a cup, a hat", "", masks)
 
 
 @pytest.mark.parametrize("shape", [(1, 0, 0), (0, 8), (8,), (1, 1, 8, 8)])
@@ -587,10 +656,18 @@ def test_guidance_that_ends_before_it_begins(pack: Pack) -> None:
         GuideAttention.execute(pack.model, instances, 1.0, 0.5, 0.2, "fast", "sum")
 
 
-def test_more_steps_than_the_published_schedule_has(pack: Pack) -> None:
+@pytest.mark.parametrize("steps", [-1, 0, 1000, 1001])
+def test_steps_that_the_published_schedule_has_not(pack: Pack, steps: int) -> None:
     assert len(ReferenceSchedule.execute(pack.model, 999).args[0]) == 1000
-    with pytest.raises(ScheduleError, match="1 to 999"):
-        ReferenceSchedule.execute(pack.model, 1000)
+    with pytest.raises(ScheduleError, match=f"steps is {steps}: the published .* 1 to 999"):
+        ReferenceSchedule.execute(pack.model, steps)
+
+
+@pytest.mark.parametrize("resolution", [-5, -2, LONGEST + 1])
+def test_a_resolution_that_there_is_not(pack: Pack, resolution: int) -> None:
+    """A number that comes over a link is not held within an input's bounds by the host."""
+    with pytest.raises(GeometryError, match=f"resolution is {resolution}: it must be 1 to 16384"):
+        EncodeLuminance.execute(pack.encoder, photo(), resolution)
 
 
 def test_a_vae_of_another_kind(pack: Pack) -> None:
