@@ -179,7 +179,6 @@ def sample_as_published(
     """
     start = empty_latent(luminance)
     latent = start["samples"]
-    check_luminance(luminance.features[-1], extra_channels(model), latent)
     sigmas = reference_sigmas(model, steps)
     samples = comfy.sample.sample_custom(
         model,
