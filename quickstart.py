@@ -367,6 +367,8 @@ def alone(file: Path) -> Iterator[None]:
                 f"Another quickstart.py is setting up in {file.parent}. Wait until it is done, "
                 "then run this again."
             ) from error
+        except OSError as error:  # of file systems that know no locks
+            logger.warning("Without a lock against a second quickstart.py: %s", error)
         yield
 
 

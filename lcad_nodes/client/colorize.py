@@ -165,8 +165,8 @@ def colorize_one(
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
     try:
-        _require_writable(job, photo)
         photos.require_place(job.out.parent)
+        _require_writable(job, photo)
         with colorizer(comfyui, settings, checkpoint, cpu=cpu) as colorize:
             picture = colorize(photo, job.text, phrases, masks, job.photo.name)
         _write(picture, photo, job, settings)

@@ -11,8 +11,9 @@ from dataclasses import asdict, dataclass
 from os.path import realpath
 from pathlib import Path
 
+from ..files.digests import digest
 from ..files.formats import READABLE, WRITABLE
-from .photos import digest, is_touched, made_from
+from .photos import is_touched, made_from
 from .workflow import Settings
 
 MARK = ".color"

@@ -1,7 +1,5 @@
 """Photo files: read as upright 8-bit sRGB, and written with what the original told about itself."""
 
-import hashlib
-import io
 import logging
 import math
 import os
@@ -11,7 +9,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from PIL import (
@@ -24,6 +22,7 @@ from PIL import (
     UnidentifiedImageError,
 )
 
+from ..files.digests import digest
 from ..files.formats import DECODERS, LONGEST_SIDE, WITH_ALPHA
 from ..files.pictures import BROKEN, SENSELESS, PictureError, as_seen
 
@@ -70,14 +69,6 @@ class Photo:
     digest: str = ""
 
 
-def digest(content: IO[bytes]) -> str:
-    """Some of the SHA-256 of a file's bytes, to tell it from others."""
-    made = hashlib.sha256()
-    while part := content.read(1 << 20):
-        made.update(part)
-    return made.hexdigest()[:16]
-
-
 def read(path: Path) -> Photo:
     """Read a photo of any kind.
 
@@ -85,11 +76,12 @@ def read(path: Path) -> Photo:
         PhotoError: if there is no such file, or it is not a picture, broken or too large.
     """
     try:
-        # By its bytes, not its name: they are what the digest is of, whatever becomes of the file;
-        # and Pillow maps a named TIFF into memory, and turned ones wrongly.
-        encoded = path.read_bytes()
-        with Image.open(io.BytesIO(encoded), formats=DECODERS) as image:
-            return replace(_read(image, path), digest=digest(io.BytesIO(encoded)))
+        # By a file, not its name: the digest is of the same bytes, whatever takes its place; and
+        # Pillow maps a named TIFF into memory, and turned ones wrongly.
+        with path.open("rb") as file, Image.open(file, formats=DECODERS) as image:
+            photo = _read(image, path)
+            file.seek(0)
+            return replace(photo, digest=digest(file))
     except FileNotFoundError as error:
         raise PhotoError(f"There is no file {path}.") from error
     except UnidentifiedImageError as error:

@@ -15,6 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.digests import digest
 from .comfyui import use_comfyui
 
 if TYPE_CHECKING:  # it needs ComfyUI, which `use_comfyui` finds
@@ -68,9 +69,22 @@ def _colorize(options: argparse.Namespace) -> str:
 
     file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
     colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
-    how = Published(file.name, size, steps, cfg, options.lightness, options.seed)
-    places = (options.photos, options.captions, options.out)
-    return colorize(colorizer, *places, how, first=options.first)
+    how = Published(
+        checkpoint=_digest(file),
+        captions=_digest(options.captions),
+        size=size,
+        steps=steps,
+        cfg=cfg,
+        lightness=options.lightness,
+        seed=options.seed,
+        first=options.first,
+    )
+    return colorize(colorizer, options.photos, options.captions, options.out, how)
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as content:
+        return digest(content)
 
 
 def _compare(options: argparse.Namespace) -> str:
@@ -127,7 +141,7 @@ def _colorize_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--steps", type=_positive, default=50, help="sampling steps")
     parser.add_argument("--cfg", type=float, default=7.0, help="guidance scale")
     parser.add_argument("--lightness", choices=["decoder", "input"], default="decoder")
-    parser.add_argument("--seed", type=int, default=0, help="of the first picture's noise")
+    parser.add_argument("--seed", type=int, default=0, help="of the start noise")
     parser.add_argument(
         "--first", action="store_true", help="only the first description of every photograph"
     )

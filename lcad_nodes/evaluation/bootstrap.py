@@ -78,6 +78,8 @@ def estimate(
         return Estimate(value, nan, nan, len(table))
     _, group = np.unique(range(len(table)) if groups is None else groups, return_inverse=True)
     sizes = np.bincount(group)
+    if len(sizes) < 2:  # nothing to draw from
+        return Estimate(value, nan, nan, len(table))
     sums = np.zeros((len(sizes), table.shape[1]))
     np.add.at(sums, group, table)
     rng = np.random.default_rng(0)

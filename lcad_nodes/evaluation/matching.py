@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath, PurePosixPath
 from typing import Generic, TypeVar
 
-from ..files.captions import numbered_captions, numbered_phrases
+from ..files.captions import names_of, numbered_captions, numbered_phrases
+from ..files.formats import READABLE
 from ..files.pictures import files_below
 from ..model.phrases import PhraseError, split_phrases
 
-PICTURES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 TRUTH = "truth"
 ADDED = ".color"
 """What `quickstart.py colorize` adds to a photo's name."""
@@ -64,6 +64,10 @@ class Name:
     def order(self) -> tuple[str, int]:
         """What sorts the names: those of one photograph lie together."""
         return self.photograph, -1 if self.number is None else self.number
+
+
+Results = dict[Name, Path]
+"""Pictures of a method by what they are of."""
 
 
 @dataclass(frozen=True)
@@ -125,8 +129,9 @@ class Said(Generic[T]):
         """
         ways = (Name(str(name)), name)
         for way in ways:
-            if (said := self._at(way.photograph, way.number)) is not None:
-                return said
+            for called in names_of(PurePosixPath(way.photograph)):
+                if (said := self._at(called, way.number)) is not None:
+                    return said
         if PurePosixPath(name.photograph).name in self._shared:
             return None
         for way in ways:
@@ -168,18 +173,24 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
     _check_masks_are_described(files)
     methods = _methods(files.folders)
     truth = _pictures(files.truth, files, truth=True)
+    called = _called(truth)
     results = {
-        method: _results(folder, _pictures(folder, files, truth=False), truth)
+        method: _results(folder, _pictures(folder, files, truth=False), called)
         for method, folder in methods.items()
     }
     everywhere = set.intersection(*map(set, results.values()))
     common = sorted((n for n in everywhere if n.photograph in truth), key=lambda name: name.order)
     if not common:
-        raise CompareError(f"No photograph of {files.truth} has a result in every folder.")
+        raise CompareError(
+            f"No photograph of {files.truth} has a result in every folder. Those of some are "
+            "numbered by description, as a_0, and those of others not: number all or none."
+            if _are_mixed(results)
+            else f"No photograph of {files.truth} has a result in every folder."
+        )
     captions = numbered_captions(files.captions) if files.captions else []
     phrases = numbered_phrases(files.phrases) if files.phrases else []
     texts, parts = Said(files.captions, captions, truth), Said(files.phrases, phrases, truth)
-    masks = _masks(files.masks, files, truth) if files.masks else {}
+    masks = _masks(files.masks, files, called) if files.masks else {}
     requests = []
     for name in common:
         text = texts.of(name)
@@ -218,21 +229,25 @@ def _pictures(folder: Path, files: Files, *, truth: bool) -> dict[str, Path]:
     `quickstart.py colorize` puts its results beside the photos, with a longer name: the truth are
     the photos, and a method's pictures the results, where there are any.
     """
-    found = [file for file in _below(folder, files) if file.suffix.lower() in PICTURES]
+    found = [file for file in _below(folder, files) if file.suffix.lower() in READABLE]
     results = [file for file in found if file.stem.endswith(ADDED)]
     plain = [file for file in found if not file.stem.endswith(ADDED)]
     chosen = plain if truth or not results else results
     if not chosen:
-        raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(PICTURES))}).")
+        raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(READABLE))}).")
     return _once(
         folder, [(_without_type(file).removesuffix(ADDED), folder / file) for file in chosen]
     )
 
 
-def _results(
-    folder: Path, pictures: Mapping[str, Path], truth: Collection[str]
-) -> dict[Name, Path]:
+def _results(folder: Path, pictures: Mapping[str, Path], truth: Mapping[str, str]) -> Results:
     return _once(folder, [(_name(key, truth), file) for key, file in pictures.items()])
+
+
+def _are_mixed(results: Mapping[str, Results]) -> bool:
+    """Whether results are of the same photographs, but for the numbers of descriptions."""
+    photographs = [{name.photograph for name in found} for found in results.values()]
+    return bool(set.intersection(*photographs))
 
 
 def _below(folder: Path, files: Files) -> list[Path]:
@@ -265,20 +280,34 @@ def _without_type(path: PurePath) -> str:
     return (path.parent / path.stem).as_posix()
 
 
-def _name(key: str, truth: Collection[str]) -> Name:
-    """What a file is of: a photograph, or a photograph under one of several descriptions."""
-    found = None if key in truth else NUMBERED.fullmatch(key)
+def _called(truth: Iterable[str]) -> dict[str, str]:
+    """The photographs' paths by all that they are called; a path is nobody else's name."""
+    paths = list(truth)
+    called = {name: path for path in paths for name in names_of(PurePosixPath(path))}
+    return called | {path: path for path in paths}
+
+
+def _name(key: str, truth: Mapping[str, str]) -> Name:
+    """What a file is of: a photograph, or a photograph under one of several descriptions.
+
+    Args:
+        key: its path below its folder, without type.
+        truth: the photographs by all that they are called.
+    """
+    if key in truth:
+        return Name(truth[key])
+    found = NUMBERED.fullmatch(key)
     if not found:
         return Name(key)
     photograph = PurePosixPath(found["photograph"])
     candidates = [photograph.as_posix()]
-    if photograph.suffix.lower() in PICTURES:
+    if photograph.suffix.lower() in READABLE:
         candidates.append(_without_type(photograph))
-    known = [Name(path, int(found["number"])) for path in candidates if path in truth]
+    known = [Name(truth[called], int(found["number"])) for called in candidates if called in truth]
     return known[0] if known else Name(key)
 
 
-def _masks(folder: Path, files: Files, truth: Collection[str]) -> dict[Name, tuple[Path, ...]]:
+def _masks(folder: Path, files: Files, truth: Mapping[str, str]) -> dict[Name, tuple[Path, ...]]:
     """A folder's masks by what they are of, in the order of their numbers."""
     found: dict[Name, list[tuple[int, Path]]] = {}
     for file in (file for file in _below(folder, files) if file.suffix.lower() == ".png"):

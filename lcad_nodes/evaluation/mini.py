@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 from typing import Literal
 
@@ -56,7 +57,8 @@ class Row:
 
     def cells(self, found: Estimate) -> tuple[str, ...]:
         """The row as text: figure, value, interval, number of scenes, target, whether it is met."""
-        interval = f"{self._number(found.low)} to {self._number(found.high)}"
+        ends = () if isnan(found.low) else (self._number(found.low), self._number(found.high))
+        interval = " to ".join(ends)
         met = ""
         if self.target is not None:
             exact = round(found.value, 9)  # a difference of shares is off in its last digit

@@ -2,7 +2,9 @@
 
 import json
 import logging
+import zlib
 from collections import Counter, defaultdict
+from collections.abc import Container
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -30,28 +32,50 @@ class Published:
     """How pictures are made.
 
     Attributes:
-        checkpoint: the model's file, by name.
+        checkpoint: digest of the model's file.
+        captions: digest of the file with the descriptions.
         size: side in px of the square that every photograph is scaled to; 0: its own shape.
         steps: of the published schedule.
         cfg: guidance scale.
         lightness: whose lightness a picture has, as `LCAD_Decode` takes it.
-        seed: of the first picture's start noise; every further one has the next.
+        seed: of the start noise; every picture adds a number of its own, after its name.
+        first: only the first description of every photograph.
     """
 
     checkpoint: str
+    captions: str
     size: int
     steps: int
     cfg: float
     lightness: Lightness
     seed: int
+    first: bool
 
 
-def colorize(
-    colorizer: Colorizer, photos: Path, captions: Path, out: Path, how: Published, *, first: bool
-) -> str:
+@dataclass(frozen=True)
+class Wanted:
+    """A picture to make.
+
+    Attributes:
+        photo: the photograph's file.
+        text: one of its descriptions.
+        name: the picture's path below the folder of results.
+    """
+
+    photo: Path
+    text: str
+    name: str
+
+    def seed(self, first: int) -> int:
+        """Another one for every picture, whatever else is made."""
+        return first + zlib.crc32(self.name.encode("utf-8", "surrogateescape"))
+
+
+def colorize(colorizer: Colorizer, photos: Path, captions: Path, out: Path, how: Published) -> str:
     """Colorize every photograph under every description of it; what is there already stays.
 
-    The picture for description N of `NAME.jpg` is `NAME_N.png`, as `compare` knows it.
+    The picture for description N of `NAME.jpg` is `NAME_N.png`, or `NAME.jpg_N.png` where that is
+    another photograph's name; where only first descriptions are wanted, `NAME.png`.
 
     Args:
         colorizer: the model.
@@ -59,7 +83,6 @@ def colorize(
         captions: descriptions by file name (see `numbered_captions`).
         out: folder to fill.
         how: settings, which are kept beside the pictures.
-        first: only the first description of every photograph.
 
     Returns:
         A sentence on what was made.
@@ -68,22 +91,22 @@ def colorize(
         ResultsError: no photograph is described, or `out` has pictures made otherwise.
         CaptionsError: the captions are in no known format.
     """
-    wanted = _wanted(photos, captions, first=first)
+    wanted = _wanted(photos, captions, first=how.first)
     _require_same(out, how)
     counts = Counter[str]()
-    for index, (photo, number, text) in enumerate(tqdm(wanted)):
-        inside = photo.relative_to(photos)
-        target = out / inside.with_name(f"{inside.stem}_{number}.png")
+    for picture in tqdm(wanted):
+        target = out / picture.name
         if target.exists():
             counts["there"] += 1
             continue
         try:
-            image = _read(photo, how.size)
+            image = _read(picture.photo, how.size)
         except PictureError as error:
-            logger.warning("%s cannot be read: %s", photo, error)
+            logger.warning("%s cannot be read: %s", picture.photo, error)
             counts["broken"] += 1
             continue
-        _save(_picture(colorizer, image, text, how, how.seed + index), target)
+        seed = picture.seed(how.seed)
+        _save(_picture(colorizer, image, picture.text, how, seed), target)
         counts["made"] += 1
     return (
         f"{out}: {counts['made']} pictures made, {counts['there']} were there, {counts['broken']} "
@@ -91,19 +114,22 @@ def colorize(
     )
 
 
-def _wanted(photos: Path, captions: Path, *, first: bool) -> list[tuple[Path, int, str]]:
-    """Every photograph with every description of it and its number."""
+def _wanted(photos: Path, captions: Path, *, first: bool) -> list[Wanted]:
+    """Every photograph with every description of it, or with the first."""
     said: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name, number, text in numbered_captions(captions):
         said[name].append((number, text))
     files = sorted(f for f in files_below(photos) if f.suffix.lower() in READABLE)
-    wanted = [
-        (file, number, text)
-        for file in files
-        for number, text in sorted(captions_of(file.relative_to(photos), said) or [])[
-            : 1 if first else None
-        ]
-    ]
+    names = {file.relative_to(photos).with_suffix("") for file in files}
+    wanted = []
+    for file in files:
+        inside = file.relative_to(photos)
+        texts = sorted(captions_of(inside, said) or [])
+        if first:
+            found = [Wanted(file, text, f"{inside.with_suffix('')}.png") for _, text in texts[:1]]
+        else:
+            found = [Wanted(file, text, _numbered(inside, n, names)) for n, text in texts]
+        wanted += found
     if not wanted:
         raise ResultsError(
             f"{captions} describes none of the {len(files)} photographs in {photos}."
@@ -111,19 +137,34 @@ def _wanted(photos: Path, captions: Path, *, first: bool) -> list[tuple[Path, in
     return wanted
 
 
+def _numbered(inside: Path, number: int, names: Container[Path]) -> str:
+    short = inside.with_name(f"{inside.stem}_{number}")
+    return f"{short}.png" if short not in names else f"{inside}_{number}.png"
+
+
 def _require_same(out: Path, how: Published) -> None:
     """Keep the settings beside the pictures, and refuse to go on with others."""
-    file = out / SETTINGS
-    wanted = asdict(how)
-    if file.is_file():
+    file, wanted = out / SETTINGS, asdict(how)
+    try:
         there = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if next(out.rglob("*.png"), None):
+            raise ResultsError(
+                f"{out} has pictures, and no {SETTINGS} that says how they were made: name "
+                "another folder."
+            ) from None
+        out.mkdir(parents=True, exist_ok=True)
+        part = file.with_suffix(".part")
+        part.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
+        part.replace(file)
+    except ValueError as error:
+        raise ResultsError(f"{file} cannot be read: {error}. Name another folder.") from error
+    else:
         if there != wanted:
             raise ResultsError(
-                f"{out} has pictures made with other settings ({file}): name another folder."
+                f"{out} has pictures made with other settings, captions or weights ({file}): name "
+                "another folder."
             )
-        return
-    out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
 
 
 def _read(photo: Path, size: int) -> Tensor:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 Captions = dict[str, tuple[str, ...]]
@@ -76,15 +76,19 @@ def _parted(key: str) -> tuple[str, int]:
     return (found["name"], int(found["number"])) if found else (key, 0)
 
 
-def captions_of(path: Path, said: Mapping[str, Said]) -> Said | None:
-    """What is said of a photo, by its path in its folder, if anything.
+def captions_of(path: PurePath, said: Mapping[str, Said]) -> Said | None:
+    """What is said of a photo, by its path in its folder, if anything."""
+    names = (*names_of(path), path.name)
+    return next((said[name] for name in names if said.get(name)), None)
 
-    `vg/VG_100K/1.jpg` may be called so, or `vg_VG_100K_1.jpg`, `vg_1.jpg` (as in Multi-instances)
-    or `1.jpg`.
+
+def names_of(path: PurePath) -> tuple[str, ...]:
+    """What a photo is called that lies at a path in its folder.
+
+    `vg/VG_100K/1.jpg` is called so, or `vg_VG_100K_1.jpg`, or `vg_1.jpg`, as in Multi-instances.
     """
     name = path.as_posix()
-    names = name, name.replace("/", "_"), f"{path.parts[0]}_{path.name}", path.name
-    return next((said[name] for name in names if said.get(name)), None)
+    return tuple(dict.fromkeys((name, name.replace("/", "_"), f"{path.parts[0]}_{path.name}")))
 
 
 def _numbered(entries: Mapping[str, Any], path: Path) -> Iterator[tuple[str, int, str]]:

@@ -170,15 +170,16 @@ def check_inputs(conditioning: Mapping[str, Any], model: ModelPatcher, latent: T
 def sample_one_photo(model: ModelPatcher) -> None:
     """Have ControlNet's hints lie on the photo, and prompts and merges that do not fit refused.
 
-    That holds whatever samples it, and for its clones.
+    That holds whatever samples it, and for its clones. Done again, it changes nothing.
     """
-    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY, _sample_one_photo)
+    if not model.get_wrappers(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY):
+        model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY, _sample_one_photo)
 
 
 def _sample_one_photo(
     executor: WrapperExecutor,
     noise: Tensor,
-    latent: Tensor,
+    latent_image: Tensor,
     sampler: Any,
     *args: Any,
     **kwargs: Any,
@@ -187,19 +188,23 @@ def _sample_one_photo(
     guider: Any = executor.class_obj
     conds = list(chain.from_iterable(guider.conds.values()))
     photos = {(cond[DIGESTS_KEY], cond[GEOMETRY_KEY]) for cond in conds if DIGESTS_KEY in cond}
-    if getattr(management, "in_training", False):  # which older hosts have not
-        _check_training(photos, sampler.batch_size)
+    batch_size = getattr(sampler, "batch_size", None)
+    if batch_size is not None:  # the sampler of the host's training
+        _check_training(photos, batch_size)
     elif len(photos) > 1:
         raise ConditioningError(
             "the prompts carry the luminance of different photos, or of different working sizes: "
             "put positive and negative through one 'Add Photo to Prompts (L-CAD)'"
         )
-    for cond in conds:
-        check_inputs(cond, guider.model_patcher, noise)
-        _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
-    check_merges(guider.model_patcher)
+    other = getattr(guider, "uncond_model_patcher", None)  # of a guider of two models
+    for name, prompts in guider.conds.items():
+        model = other if name == "negative" and other is not None else guider.model_patcher
+        check_merges(model)
+        for cond in prompts:
+            check_inputs(cond, model, noise)
+            _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
     with hints_placed(conds):
-        return executor(noise, latent, sampler, *args, **kwargs)
+        return executor(noise, latent_image, sampler, *args, **kwargs)
 
 
 def _check_training(photos: Collection[tuple[Sequence[int], Geometry]], batch_size: int) -> None:

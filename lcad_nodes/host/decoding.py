@@ -113,8 +113,8 @@ def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:
 
     Latents from other nodes say nothing of photos and are taken as they are. Where another node
     has changed the batch, one photo in common is enough; else all must be the same, in order. What
-    the host took out of a batch begins with the photo that its `batch_index` says; those after the
-    first may be numbers of repetitions.
+    the host took out of a batch begins with the photo that its `batch_index` says, of which the
+    rest may be numbers of repetitions, and a 0 of a fixed seed.
 
     Raises:
         DecodingError: if the latent is for other photos.
@@ -125,7 +125,7 @@ def check_photos(latent: Mapping[str, Any], luminance: Luminance) -> None:
     start = latent.get("batch_index", [0])[0] % len(sampled)
     expected = sampled[start:] + sampled[:start]
     unchanged = len(latent["samples"]) == len(sampled)
-    certain = len(sampled) if unchanged else int("batch_index" in latent)
+    certain = len(sampled) if unchanged else int(start > 0)
     if set(sampled).isdisjoint(given) or any(map(ne, expected[:certain], cycle(given))):
         raise DecodingError(
             "the latent was sampled for another photo than the luminance is of: use the luminance "

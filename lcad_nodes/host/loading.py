@@ -43,7 +43,7 @@ TEXT_HEAD_WIDTH = 64
 """Width of one head of a CLIP text encoder; no tensor tells either."""
 RESOLUTION_METADATA = "modelspec.resolution"
 """What Stability AI's ModelSpec calls the size a model was trained at: width x height, in px."""
-TRAINABLE = range(64, 2049)
+TRAINABLE = range(8, 2049)
 """Sides, in px, that a file may say it was trained at: its word is the size that is worked at."""
 
 logger = logging.getLogger(__name__)

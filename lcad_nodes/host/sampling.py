@@ -11,7 +11,13 @@ import latent_preview
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
-from .conditioning import Conditioning, add_luminance, empty_latent, extra_channels
+from .conditioning import (
+    Conditioning,
+    add_luminance,
+    empty_latent,
+    extra_channels,
+    sample_one_photo,
+)
 from .luminance import Luminance
 from .preview import PhotoPreviewer
 
@@ -129,6 +135,8 @@ def sample(
         MaskError: if the prompt has masks that are not of the photo's shape.
     """
     extra_channels(model)
+    model = model.clone()
+    sample_one_photo(model)  # which models of the host's own loaders lack
     start = empty_latent(luminance)
     latent = start["samples"]
     show = _preview(model, luminance)
@@ -177,6 +185,9 @@ def sample_as_published(
         ConditioningError: if model and luminance do not fit.
         ScheduleError: if the schedule has no such number of steps.
     """
+    extra_channels(model)
+    model = model.clone()
+    sample_one_photo(model)  # which models of the host's own loaders lack
     start = empty_latent(luminance)
     latent = start["samples"]
     sigmas = reference_sigmas(model, steps)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from lcad_nodes.evaluation.__main__ import main
 from lcad_nodes.evaluation.colorizer import Colorizer, Settings
+from lcad_nodes.evaluation.matching import Files, match
 from lcad_nodes.host.conditioning import add_luminance, empty_latent
 from lcad_nodes.nodes.sample import ReferenceSchedule
 
@@ -57,9 +58,33 @@ def test_pictures_of_other_settings_are_not_mixed_in(
     small_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
     colorize(small_checkpoint, photos, tmp_path / "out", "--first")
-    assert not (tmp_path / "out" / "a_2.png").exists()
-    with pytest.raises(SystemExit, match="other settings"):
-        colorize(small_checkpoint, photos, tmp_path / "out", "--cfg", "4.5")
+    assert {file.name for file in (tmp_path / "out").rglob("*.png")} == {"a.png", "1.png"}
+    for change in (["--first", "--cfg", "4.5"], []):
+        with pytest.raises(SystemExit, match="other settings"):
+            colorize(small_checkpoint, photos, tmp_path / "out", *change)
+    (tmp_path / "out" / "settings.json").write_text("")
+    with pytest.raises(SystemExit, match="cannot be read"):
+        colorize(small_checkpoint, photos, tmp_path / "out", "--first")
+    (tmp_path / "out" / "settings.json").unlink()
+    with pytest.raises(SystemExit, match=r"no settings\.json"):
+        colorize(small_checkpoint, photos, tmp_path / "out", "--first")
+
+
+def test_what_is_made_finds_its_photograph_and_its_description_again(
+    small_checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (60, 40)).save(photos / "a_2.jpg")  # a name that a result of a.jpg would have
+    out = tmp_path / "out"
+    colorize(small_checkpoint, photos, out)
+    requests, _ = match(Files([out], photos, photos.parent / "captions.json"))
+    found = {
+        (r.truth.relative_to(photos).as_posix(), r.text, r.results["out"].name) for r in requests
+    }
+    assert found == {
+        ("a.jpg", "a red cup", "a_0.png"),
+        ("a.jpg", "a blue cup", "a.jpg_2.png"),
+        ("vg/1.jpg", "a hat", "1_0.png"),
+    }
 
 
 def test_captions_of_other_photographs_are_refused(

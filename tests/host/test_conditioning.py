@@ -1,17 +1,30 @@
-"""Prompts with photos, in the nodes of the host that train."""
+"""Prompts with photos, in nodes of the host that train, and whatever model samples them."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from comfy.model_patcher import ModelPatcher
+from comfy.patcher_extension import WrappersMP
+from comfy.samplers import sampler_object
+from comfy_extras.nodes_custom_sampler import Guider_DualModel
 from comfy_extras.nodes_train import TrainLoraNode
 from torch import Tensor
 
-from lcad_nodes.host.conditioning import Conditioning, ConditioningError, add_luminance
+from lcad_nodes.host.conditioning import (
+    DIGESTS_KEY,
+    Conditioning,
+    ConditioningError,
+    add_luminance,
+)
 from lcad_nodes.host.loading import Checkpoint, load_checkpoint
 from lcad_nodes.host.luminance import encode_luminance
+from lcad_nodes.host.origin import LAST_OUTPUT, Origin, set_origin
+from lcad_nodes.host.sampling import SamplerSettings, sample, sample_as_published
 
+REFUSED = pytest.raises(ConditioningError, match=r"encoder of small\.safetensors")
 PHOTOS = torch.rand(2, 3, 64, 64, generator=torch.manual_seed(0))
 
 
@@ -72,3 +85,38 @@ def test_training_goes_through_photos_one_by_one_with_a_prompt_for_each(
         train(loaded, first, second, batch_size=2)
     assert train(loaded, first, second) != train(loaded, second, first)
     assert train(loaded, first, batch_size=2) > 0
+
+
+def of_another_file(loaded: Checkpoint) -> ModelPatcher:
+    """The model as if another file's encoder went with it."""
+    other = loaded.model.clone()
+    weight = {LAST_OUTPUT: torch.full_like(loaded.encoder.model.zero_conv_mid2.weight, 7.0)}
+    set_origin(other, Origin.of(weight, "other.safetensors"))
+    return other
+
+
+@torch.inference_mode()
+def test_a_guider_of_two_models_has_each_compared_with_its_prompt(loaded: Checkpoint) -> None:
+    positive = negative = prompt(loaded, PHOTOS[:1])
+    latent = torch.zeros(1, 4, 8, 8)
+    sampler, sigmas = sampler_object("euler"), torch.tensor([1.0, 0.0])
+    for other, wanted in ((loaded.model, nullcontext()), (of_another_file(loaded), REFUSED)):
+        guider = Guider_DualModel(loaded.model, other)
+        guider.set_conds(positive, negative)
+        guider.set_cfg(2.0)
+        with wanted:
+            guider.sample(torch.zeros_like(latent), latent, sampler, sigmas, seed=0)
+
+
+@torch.inference_mode()
+def test_models_of_other_loaders_are_compared_with_the_photo_too(loaded: Checkpoint) -> None:
+    model = of_another_file(loaded)
+    model.remove_wrappers_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY)
+    clip: Any = loaded.clip
+    plain = clip.encode_from_tokens_scheduled(clip.tokenize("a red car"))
+    luminance = encode_luminance(loaded.encoder, PHOTOS[:1], 0)
+    with pytest.raises(ConditioningError, match=r"encoder of small\.safetensors"):
+        sample(model, plain, plain, luminance, SamplerSettings(0, 1, 2.0, "euler", "normal", 1.0))
+    with pytest.raises(ConditioningError, match=r"encoder of small\.safetensors"):
+        sample_as_published(model, plain, plain, luminance, seed=0, steps=1, cfg=2.0)
+    assert not model.get_wrappers(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY)

@@ -51,7 +51,7 @@ def loaded(small_checkpoint: Path) -> Checkpoint:
 @pytest.fixture(scope="module")
 def luminance(loaded: Checkpoint) -> Luminance:
     with torch.inference_mode():
-        return encode_luminance(loaded.encoder, PHOTOS, 48)
+        return encode_luminance(loaded.encoder, PHOTOS, 96)
 
 
 def work(name: str, loaded: Checkpoint, luminance: Luminance) -> Callable[[], Any]:
@@ -59,9 +59,9 @@ def work(name: str, loaded: Checkpoint, luminance: Luminance) -> Callable[[], An
     latent = torch.zeros(2, 4, *luminance.geometry.latent)
     piece = (loaded.vae, latent, luminance, "input", True)
     return {
-        "encode": lambda: encode_luminance(loaded.encoder, PHOTOS, 48),
+        "encode": lambda: encode_luminance(loaded.encoder, PHOTOS, 96),
         "decode": lambda: decode(*piece, 0),
-        "decode in tiles": lambda: decode(*piece, 32),
+        "decode in tiles": lambda: decode(*piece, 64),
     }[name]
 
 

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import comfy.sd
+import comfy_extras.nodes_post_processing  # noqa: F401 - before nodes_latent, which needs it
 import folder_paths
 import nodes
 import pytest
 import torch
 from comfy.ldm.models.autoencoder import AutoencoderKL
+from comfy_extras.nodes_latent import LatentBatchSeedBehavior
 from comfy_extras.nodes_model_advanced import ModelSamplingDiscrete
 from golden_weights import golden_state_dict, relative_error, text_encoder_state_dict
 from PIL import Image
@@ -532,6 +534,14 @@ def test_what_is_taken_from_a_batch_is_of_the_photo_that_it_begins_with(pack: Pa
     for taken, others in ((second, pack.luminance(image[:1])), (turned, both)):
         with pytest.raises(DecodingError, match="sampled for another photo"):
             Decode.execute(pack.vae, taken, others, "input")
+
+
+def test_a_batch_of_one_seed_is_taken_apart_as_any_other(pack: Pack) -> None:
+    image = photo(photos=2)
+    (fixed,) = LatentBatchSeedBehavior.execute(pack.sample(pack.luminance(image)), "fixed").args
+    for place in (0, 1):
+        (taken,) = nodes.LatentFromBatch().frombatch(fixed, place, 1)
+        Decode.execute(pack.vae, taken, pack.luminance(image[place : place + 1]), "input")
 
 
 def test_batches_that_do_not_fit_together(pack: Pack) -> None:

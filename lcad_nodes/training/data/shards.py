@@ -24,6 +24,8 @@ LARGEST = 256 * 2**20
 """Bytes of a picture or a description; a shard of a few KB can hold what claims to be any size."""
 SCHEMES = {"", "file", "http", "https"}
 """What of webdataset's is opened; others run commands."""
+METADATA = re.compile(r"(^|/)__[^/]*__($|/)")
+"""What the format calls no sample."""
 BROKEN = (OSError, EOFError, ValueError, tarfile.TarError, zlib.error)
 """What a shard that is cut short, or is none, is noticed by."""
 
@@ -143,7 +145,11 @@ def _files_of(url: str, amiss: list[Photo]) -> Iterator[dict[str, Any]]:
     try:
         opened: Any = gopen(url)
         with opened as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
+            kept: Any = archive
             for member in filter(tarfile.TarInfo.isreg, archive):
+                kept.members = []  # it would keep millions
+                if METADATA.search(member.name):
+                    continue
                 file = archive.extractfile(member)
                 if member.issparse() or member.size > LARGEST or file is None:
                     reason = f"it is sparse or larger than {LARGEST // 2**20} MiB"
