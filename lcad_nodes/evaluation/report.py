@@ -122,14 +122,24 @@ def sheet(rows: Sequence[Sequence[Tile]], side: int = SIDE) -> Image.Image:
         rows: from top to bottom; they may be of different lengths.
         side: the squares' side in px.
     """
-    width, height = side + GAP, side + GAP + LINE * LINES
-    canvas = Image.new("RGB", (max(map(len, rows)) * width, len(rows) * height), "white")
+    pictures = [[_fitted(tile.image, side) for tile in row] for row in rows]
+    heights = [max(picture.height for picture in row) for row in pictures]
+    below, width = GAP + LINE * LINES, side + GAP
+    canvas = Image.new(
+        "RGB", (max(map(len, rows)) * width, sum(heights) + len(rows) * below), "white"
+    )
     draw = ImageDraw.Draw(canvas)
-    for y, row in enumerate(rows):
-        for x, tile in enumerate(row):
-            picture = to_pil_image(tile.image.cpu().clamp(0, 1))
-            picture.thumbnail((side, side))
-            canvas.paste(picture, (x * width, y * height))
+    top = 0
+    for row, fitted, height in zip(rows, pictures, heights, strict=True):
+        for x, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
+            canvas.paste(picture, (x * width, top))
             text = "\n".join(wrap(tile.text, side // LETTER)[:LINES])
-            draw.text((x * width, y * height + side), text, fill="black")
+            draw.text((x * width, top + height), text, fill="black")
+        top += height + below
     return canvas
+
+
+def _fitted(image: Tensor, side: int) -> Image.Image:
+    picture = to_pil_image(image.cpu().clamp(0, 1))
+    picture.thumbnail((side, side))
+    return picture

@@ -63,8 +63,8 @@ def test_a_sheet_has_every_picture_in_its_place() -> None:
     red, blue = torch.zeros(2, 3, 30, 60)
     red[0], blue[2] = 1, 1
     canvas = sheet([[Tile(red, "a")], [Tile(red, "a long text " * 9), Tile(blue, "b")]], side=40)
-    assert canvas.size == (2 * (40 + GAP), 2 * (40 + GAP + LINE * LINES))
-    top = 40 + GAP + LINE * LINES
+    top = 20 + GAP + LINE * LINES  # text stands right beneath the pictures
+    assert canvas.size == (2 * (40 + GAP), 2 * top)
     assert canvas.getpixel((10, 10)) == (255, 0, 0)
     assert canvas.getpixel((40 + GAP + 10, 10)) == (255, 255, 255)
     assert canvas.getpixel((40 + GAP + 10, top + 10)) == (0, 0, 255)
