@@ -155,7 +155,7 @@ def test_left_and_right_are_those_of_a_photo_that_is_no_square(
     text = f"the left mug is {left}, the right teapot is {right}"
     lab = rgb_to_lab(colorize(server, "tea.jpg", text, seed))[0]
     for file, term in (("tea-mug.png", left), ("tea-pot.png", right)):
-        with Image.open(EXAMPLES / file) as mask:  # see-through where the object is
+        with Image.open(EXAMPLES / file) as mask:  # transparent where the object is
             inside = pil_to_tensor(mask.getchannel("A"))[0] < 128
         assert color_matches(lab[:, inside].mean(dim=1), term)
 

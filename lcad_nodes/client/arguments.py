@@ -79,7 +79,7 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         action="append",
         type=Path,
         default=[],
-        help="a picture of the photo's size, white where the phrase's object is, or see-through "
+        help="a picture of the photo's size, white where the phrase's object is, or transparent "
         "there, as ComfyUI's mask editor saves it; repeat for each phrase",
     )
     parser.add_argument(

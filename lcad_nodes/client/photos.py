@@ -53,7 +53,7 @@ class Photo:
     """A photo, upright, with what is kept of its metadata: EXIF and XMP, not IPTC.
 
     Attributes:
-        picture: RGB, eight bits, in sRGB; what was see-through is on white.
+        picture: RGB, eight bits, in sRGB; what was transparent is on white.
         alpha: how opaque it is, or None where it is opaque everywhere.
         exif: its EXIF data, without a rotation.
         dpi: its resolution, or None.
@@ -139,7 +139,7 @@ def _exif(image: Image.Image, path: Path) -> Image.Exif:
 def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
     """Read a mask: white where the object is.
 
-    Of a picture with transparency the mask is what is see-through, as ComfyUI reads and saves it;
+    Of a picture with transparency the mask is what is transparent, as ComfyUI reads and saves it;
     but where all that can be seen is white, it is that.
 
     Args:
@@ -154,7 +154,7 @@ def read_mask(path: Path, size: tuple[int, int]) -> Image.Image:
     if photo.alpha is not None:
         is_white = mask.getextrema() == (255, 255)  # and so is the paper behind it
         mask = photo.alpha if is_white else ImageOps.invert(photo.alpha)
-        part = "what is white in it" if is_white else "what is see-through in it"
+        part = "what is white in it" if is_white else "what is transparent in it"
         logger.info("The mask %s: its object is %s.", path.name, part)
     if mask.size != size:
         raise PhotoError(
@@ -312,7 +312,7 @@ def _format(suffix: str) -> dict[str, Any]:
 
 
 def _off_white(picture: Image.Image, alpha: Image.Image) -> Image.Image:
-    """RGBA that looks like `picture` on white, which what is see-through has been read on."""
+    """RGBA that looks like `picture` on white, which what is transparent has been read on."""
     pixels, opaque = np.array(picture), np.asarray(alpha)
     partly = (opaque > 0) & (opaque < 255)
     share = opaque[partly, None] / np.float32(255)

@@ -109,7 +109,7 @@ def _read_mask(file: Path, own: Size, size: Size) -> Tensor:
     """
     picture = _read_whole(file)
     if picture.alpha is not None:
-        raise CompareError(f"{file} is see-through in places: a mask is white on black.")
+        raise CompareError(f"{file} is transparent in places: a mask is white on black.")
     mask = (_to_tensor(picture).mean(dim=0, keepdim=True) > 0.5).float()
     if _size(mask) not in {own, size}:
         sizes = f"{_px(_size(mask))}, its photograph {_px(own)}"

@@ -37,7 +37,7 @@ class Picture:
     """A picture as it is meant to be seen.
 
     Attributes:
-        rgb: upright, eight bits, in sRGB; what is see-through is on white.
+        rgb: upright, eight bits, in sRGB; what is transparent is on white.
         alpha: how opaque it is, or None where it is opaque everywhere.
         doubt: why its color profile was left out; None: it was not, or there is none.
     """
@@ -70,7 +70,7 @@ def read_picture(source: Path | bytes) -> Image.Image:
 
 
 def read_whole(source: Path | bytes) -> Picture:
-    """Read a picture as it is meant to be seen: upright, in sRGB, on white where see-through.
+    """Read a picture as it is meant to be seen: upright, in sRGB, on white where transparent.
 
     An orientation or a color profile that cannot be read, or does not fit, is passed over.
 

@@ -31,7 +31,7 @@ MAIN_SHARE = 0.6  # of its area
 # Neither objects nor pictures of them.
 _UNUSABLE_FOLDER = re.compile("symbols|roadsigns|hanukkah|newyears|naturalforces")
 # Of Tux Paint's, seen on a contact sheet to be outlines, several things at once, cut badly, or
-# see-through.
+# transparent.
 _UNUSABLE_FILE = re.compile(
     "animals/(fish/lionfish|insects/cartoon/(spider_.*|wings))|clothes/hats/propeller_hat"
     "|household/dishes/glass|medical/mercurythermometer|military/ammunition/old_naval_shell"

@@ -399,7 +399,7 @@ def test_of_a_mask_with_transparency_the_object_is_what_is_white_on_white_paper(
     mask = np.asarray(read_mask(saved(drawn, tmp_path / "cup.png"), (40, 24)))
     expected = np.asarray(slope()) if level == 255 else 255 - np.asarray(slope())
     assert np.array_equal(mask, expected)
-    part = "white" if level == 255 else "see-through"
+    part = "white" if level == 255 else "transparent"
     assert f"The mask cup.png: its object is what is {part} in it." in caplog.messages
 
 

@@ -117,7 +117,7 @@ def test_a_bad_file_costs_its_own_photograph_only(
     for broken, said in [
         (torch.zeros(1, 16, 16), r"b is not scored: .*b\.0\.png marks nothing"),
         (torch.ones(1, 16, 8), r"b is not scored: .*b\.0\.png is 8 x 16 px, its .* 16 x 16 px"),
-        (torch.full((4, 16, 16), 0.5), r"b is not scored: .*b\.0\.png is see-through"),
+        (torch.full((4, 16, 16), 0.5), r"b is not scored: .*b\.0\.png is transparent"),
     ]:
         to_pil_image(broken).save(masks / "b.0.png")
         comparison = compare(Files(folders, truth, captions, masks=masks), NOTHING)
