@@ -136,12 +136,12 @@ def _colorize_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to fill, or to go on in")
     parser.add_argument(
-        "--size", type=int, default=256, help="scale to so many px a side; 0: keep the shape"
+        "--size", type=_count, default=256, help="scale to so many px a side; 0: keep the shape"
     )
     parser.add_argument("--steps", type=_positive, default=50, help="sampling steps")
     parser.add_argument("--cfg", type=float, default=7.0, help="guidance scale")
     parser.add_argument("--lightness", choices=["decoder", "input"], default="decoder")
-    parser.add_argument("--seed", type=int, default=0, help="of the start noise")
+    parser.add_argument("--seed", type=_count, default=0, help="of the start noise")
     parser.add_argument(
         "--first", action="store_true", help="only the first description of every photograph"
     )
@@ -178,9 +178,17 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _positive(text: str) -> int:
+    return _at_least(1, text)
+
+
+def _count(text: str) -> int:
+    return _at_least(0, text)
+
+
+def _at_least(least: int, text: str) -> int:
     number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    if number < least:
+        raise argparse.ArgumentTypeError(f"{text} is less than {least}")
     return number
 
 

@@ -26,7 +26,7 @@ from .comparison import (
     Score,
     summarize,
 )
-from .matching import TRUTH, CompareError, Files, Name, Request, match
+from .matching import TRUTH, CompareError, Files, Request, match
 from .metrics import Backbones, FrechetDistance
 from .reading import Pictures, Reader
 from .report import SIDE, Tile
@@ -67,7 +67,7 @@ def compare(files: Files, backbones: Backbones, side: int | None = None) -> Comp
     scoring = _Scoring(backbones, side)
     for request in tqdm(requests, desc="scoring"):
         scoring.add(request)
-    if not scoring.names:
+    if not scoring.count:
         raise CompareError("\n".join(["No photograph can be scored.", *scoring.refused]))
     methods = list(requests[0].results)
     figures, differences = summarize(scoring.scores, methods, scoring.distances(methods))
@@ -79,14 +79,14 @@ class _Scoring:
     """What was measured so far.
 
     Attributes:
-        names: of what was scored.
+        count: how many pictures were scored.
         scores: of every picture.
         refused: a sentence for everything that could not be scored.
         tiles: the sheet's rows.
     """
 
     def __init__(self, backbones: Backbones, side: int | None) -> None:
-        self.names: list[Name] = []
+        self.count = 0
         self.scores: list[Score] = []
         self.refused: list[str] = []
         self.tiles: list[list[Tile]] = []
@@ -105,7 +105,7 @@ class _Scoring:
             return
         if request.name.photograph not in self._photographs:
             self._add_photograph(request.name.photograph, pictures.truth)
-        self.names.append(request.name)
+        self.count += 1
         self._measure(request, pictures)
         for method, how in pictures.fitted:
             self._peculiar[method, how].append(str(request.name))
@@ -142,15 +142,14 @@ class _Scoring:
         """FID by method: a figure of the whole set, so that there is nothing to draw again."""
         if not self._fid or len(self._photographs) < 2:
             return {}
-        count = len(self.names)
-        return {name: Estimate(self._fid.distance(name), nan, nan, count) for name in methods}
+        return {name: Estimate(self._fid.distance(name), nan, nan, self.count) for name in methods}
 
     def extent(self) -> str:
         """How much was scored, and at which size."""
         at = (
             f"scaled to {self._side} x {self._side} px" if self._side else "at the truth's own size"
         )
-        return f"Scored: {len(self.names)} pictures of {len(self._photographs)} photographs, {at}."
+        return f"Scored: {self.count} pictures of {len(self._photographs)} photographs, {at}."
 
     def notes(self) -> list[str]:
         """What was not scored, and what is to be known of the rest."""
@@ -162,7 +161,7 @@ class _Scoring:
             notes.append("FID is empty: it needs two photographs or more.")
         elif self._fid:
             notes.append(
-                f"FID of {len(self.names)} pictures: compare it only with FIDs of as many pictures "
+                f"FID of {self.count} pictures: compare it only with FIDs of as many pictures "
                 "and the same resizing."
             )
         return notes

@@ -176,6 +176,18 @@ def sample_one_photo(model: ModelPatcher) -> None:
         model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, DIGESTS_KEY, _sample_one_photo)
 
 
+def checked(model: ModelPatcher) -> ModelPatcher:
+    """Clone a model, with the checks that those of the host's own loaders lack.
+
+    Raises:
+        ConditioningError: if it reads no luminance.
+    """
+    extra_channels(model)
+    clone = model.clone()
+    sample_one_photo(clone)
+    return clone
+
+
 def _sample_one_photo(
     executor: WrapperExecutor,
     noise: Tensor,

@@ -21,7 +21,7 @@ from torch import Tensor, cat
 
 from ..model.geometry import LATENT_PIXEL
 from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
-from .conditioning import GEOMETRY_KEY, ConditioningError, extra_channels, sample_one_photo
+from .conditioning import GEOMETRY_KEY, ConditioningError, checked
 from .instances import INSTANCES_KEY, Instances, check_tokens
 
 Mode = Literal["fast", "reference"]
@@ -130,10 +130,8 @@ def guide_attention(
         ConditioningError: if the model is not luminance-conditioned, or another node has replaced
             its cross-attention.
     """
-    extra_channels(model)
+    guided = checked(model)
     _check_attention(model.model_options)
-    guided = model.clone()
-    sample_one_photo(guided)
     wrappers = {
         WrappersMP.OUTER_SAMPLE: SamplePreparation(guidance),
         WrappersMP.APPLY_MODEL: GuidedCall(guidance),

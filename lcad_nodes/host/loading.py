@@ -34,7 +34,7 @@ from .compat import CoreModelPatcher, is_dynamic, maps_read_only, shapes
 from .conditioning import sample_one_photo
 from .files import SAFETENSORS, CheckpointError, check_family, read_tensors
 from .luminance import TRAINED_AT, inference_dtype
-from .origin import LAST_OUTPUT, Origin, set_origin
+from .origin import LAST_OUTPUT, Origin, origin_of, set_origin
 from .preview import FittedLatent
 
 HEADS = 8
@@ -118,7 +118,7 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, trained_at(path))
     model.model.model_config.encoder = encoder
-    origin = Origin.of(parts.encoder, name)
+    origin = origin_of(encoder)
     set_origin(model, origin)
     if vae is not None:
         set_origin(vae.patcher, origin)

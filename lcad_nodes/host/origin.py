@@ -44,7 +44,7 @@ class Origin:
         return bool((self.weight - other.weight).norm() > ROUNDING * self.weight.norm())
 
 
-def set_origin(patcher: ModelPatcher, origin: Origin) -> None:
+def set_origin(patcher: ModelPatcher, origin: Origin | None) -> None:
     """Have the patcher of a model, a VAE or an encoder remember the encoder; its clones do, too."""
     patcher.set_attachments(_KEY, origin)
 

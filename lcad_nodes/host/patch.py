@@ -20,7 +20,7 @@ from .conditioning import PATCHED_CHANNELS, sample_one_photo
 from .files import check_family, read_tensors
 from .loading import RESOLUTION_METADATA, build_encoder, trained_at
 from .luminance import TRAINED_AT
-from .origin import Origin, set_origin
+from .origin import origin_of, set_origin
 
 FOLDER = "model_patches"
 """The host's name for the folder of such files."""
@@ -116,7 +116,7 @@ def apply_patch(
     patched.set_attachments(PATCHED_CHANNELS, channels)
     patcher = build_encoder(encoder, name)
     patcher.set_attachments(TRAINED_AT, trained_at(path))
-    set_origin(patched, Origin.of(encoder, name))
+    set_origin(patched, origin_of(patcher))
     sample_one_photo(patched)
     return patched, patcher
 

@@ -14,9 +14,8 @@ from torch import Tensor
 from .conditioning import (
     Conditioning,
     add_luminance,
+    checked,
     empty_latent,
-    extra_channels,
-    sample_one_photo,
 )
 from .luminance import Luminance
 from .preview import PhotoPreviewer
@@ -134,9 +133,7 @@ def sample(
         ConditioningError: if model and luminance do not fit.
         MaskError: if the prompt has masks that are not of the photo's shape.
     """
-    extra_channels(model)
-    model = model.clone()
-    sample_one_photo(model)  # which models of the host's own loaders lack
+    model = checked(model)
     start = empty_latent(luminance)
     latent = start["samples"]
     show = _preview(model, luminance)
@@ -185,9 +182,7 @@ def sample_as_published(
         ConditioningError: if model and luminance do not fit.
         ScheduleError: if the schedule has no such number of steps.
     """
-    extra_channels(model)
-    model = model.clone()
-    sample_one_photo(model)  # which models of the host's own loaders lack
+    model = checked(model)
     start = empty_latent(luminance)
     latent = start["samples"]
     sigmas = reference_sigmas(model, steps)
