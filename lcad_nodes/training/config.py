@@ -215,8 +215,8 @@ class DiffusionConfig:
         train: `published`: the first convolution's new channels and the output blocks alone;
             `all`: UNet and text encoder.
         unet: widths of a UNet that starts from nothing.
-        attention: whether a level of the UNet has attention, where that of `start` shall get more;
-            new layers change nothing at first. Empty: as it is.
+        attention: transformer blocks in each attention of a level of the UNet (0: it has none),
+            where that of `start` shall get more; new ones change nothing at first. Empty: as it is.
         text: widths of a text encoder that starts from nothing.
         wordnet: folder with WordNet's index.noun and data.noun, to place the embeddings of nouns
             with (see `nouns.place_nouns`); all token embeddings then stay as they are. Empty: they
@@ -250,7 +250,7 @@ class DiffusionConfig:
     tokenizer: str
     train: Literal["all", "published"] = "all"
     unet: UNetConfig = field(default_factory=UNetConfig)
-    attention: tuple[bool, ...] = ()
+    attention: tuple[int, ...] = ()
     text: TextConfig = field(default_factory=TextConfig)
     wordnet: str = ""
     pool: int = 0

@@ -1,5 +1,6 @@
 """The diffusers and transformers networks of a checkpoint, built from their widths."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,8 @@ SCALE_FACTOR = 0.18215
 """What latents are multiplied by before diffusion; Stable Diffusion's."""
 GROUPS = 32
 """Of every group norm."""
+BLOCK_OUTPUT = re.compile(r"\.(attn\d\.to_out\.0|ff\.net\.2)\.")
+"""The layers by which a transformer block adds to what it was given."""
 
 
 class WidthError(ValueError):
@@ -34,14 +37,15 @@ class UNetConfig:
     Attributes:
         widths: channels of each level, multiples of 32.
         blocks: residual blocks a level.
-        attention: whether a level has attention.
+        attention: transformer blocks in each attention of a level; 0: it has none. The middle has
+            as many as the last level, and one at least.
         context: width of the text encoder's output.
         gray_channels: channels of the luminance features beside the latent's four.
     """
 
     widths: tuple[int, ...] = (320, 640, 1280, 1280)
     blocks: int = 2
-    attention: tuple[bool, ...] = (True, True, True, False)
+    attention: tuple[int, ...] = (1, 1, 1, 0)
     context: int = 768
     gray_channels: int = 512
 
@@ -53,6 +57,8 @@ class UNetConfig:
                 f"attention: expected one value for each of the {len(self.widths)} widths, not "
                 f"{len(self.attention)}"
             )
+        if any(blocks < 0 for blocks in self.attention):
+            raise WidthError(f"attention: expected values from 0 on, not {self.attention}")
 
     @classmethod
     def from_state_dict(cls, unet: StateDict) -> "UNetConfig":
@@ -62,7 +68,10 @@ class UNetConfig:
         return cls(
             widths=tuple(unet[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in levels),
             blocks=count_modules(unet, "down_blocks.0.resnets"),
-            attention=tuple(f"down_blocks.{i}.attentions.0.norm.weight" in unet for i in levels),
+            attention=tuple(
+                count_modules(unet, f"down_blocks.{i}.attentions.0.transformer_blocks")
+                for i in levels
+            ),
             context=context,
             gray_channels=unet["conv_in.weight"].shape[1] - 4,
         )
@@ -138,6 +147,7 @@ def build_unet(config: UNetConfig) -> UNet2DConditionModel:
         block_out_channels=config.widths,
         layers_per_block=config.blocks,
         cross_attention_dim=config.context,
+        transformer_layers_per_block=tuple(max(blocks, 1) for blocks in config.attention),
         attention_head_dim=HEADS,  # the number of heads, in spite of its name
     )
 
@@ -219,25 +229,28 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
     unet.register_to_config(in_channels=4 + gray_channels)
 
 
-def with_attention(unet: UNet2DConditionModel, attention: tuple[bool, ...]) -> UNet2DConditionModel:
-    """Give a UNet attention at more levels, without changing what it computes.
+def with_attention(unet: UNet2DConditionModel, attention: tuple[int, ...]) -> UNet2DConditionModel:
+    """Give a UNet more attention, without changing what it computes.
 
     Args:
         unet: from `load_unet`; its tensors are copied.
-        attention: whether a level of the result has attention.
+        attention: transformer blocks in each attention of a level of the result.
 
     Raises:
-        WidthError: if there are not as many as the UNet has levels, or one loses its attention.
+        WidthError: if there are not as many as the UNet has levels, or one loses some.
     """
     tensors = unet.state_dict()
     before = UNetConfig.from_state_dict(tensors)
-    if any(had and not has for had, has in zip(before.attention, attention, strict=False)):
+    if any(had > has for had, has in zip(before.attention, attention, strict=False)):
         raise WidthError(f"attention: the UNet has {before.attention} and would lose some")
     network = build_unet(replace(before, attention=attention))
-    added = network.load_state_dict(tensors, strict=False).missing_keys
+    added = set(network.load_state_dict(tensors, strict=False).missing_keys)
     with torch.no_grad():
         for name in added:
-            if ".proj_out." in name:
+            # A new attention is silenced at its end, each new block of an old one at its own.
+            place, _, inner = name.partition(".transformer_blocks.")
+            deeper = f"{place}.proj_out.weight" not in added and BLOCK_OUTPUT.search(inner)
+            if ".proj_out." in name or deeper:
                 network.get_parameter(name).zero_()
     return network
 

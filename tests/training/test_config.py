@@ -85,7 +85,7 @@ PUBLISHED = {
         "vae": VAEConfig((128, 256, 512, 512), 2),
     },
     DiffusionConfig: {
-        "unet": UNetConfig((320, 640, 1280, 1280), 2, (True, True, True, False), 768, 512),
+        "unet": UNetConfig((320, 640, 1280, 1280), 2, (1, 1, 1, 0), 768, 512),
         "text": TextConfig(768, 12),
         "pool": 0,
         "largest_weight": 1.0,
@@ -171,7 +171,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("fresh = 0", "fresh: expected from 1 on, not 0"),
         ("noise_bias = 0", "noise_bias: expected more than 0"),
         ("noise_offset = -0.1", "noise_offset: expected from 0 on, not -0.1"),
-        ('attention = [true]\ntrain = "published"', "attention would add layers"),
+        ('attention = [1]\ntrain = "published"', "attention would add layers"),
         ('wordnet = "w"\ntrain = "published"', "wordnet would change a text encoder"),
     ],
 )

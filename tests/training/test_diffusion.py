@@ -43,7 +43,7 @@ def from_nothing(config: DiffusionConfig, golden: Golden, tmp_path: Path) -> Dif
     return replace(
         config,
         start=str(tmp_path / "first.safetensors"),
-        unet=UNetConfig((32, 64), 1, (False, True), 64, 128),
+        unet=UNetConfig((32, 64), 1, (0, 1), 64, 128),
         text=TextConfig(64, 1),
     )
 
@@ -61,7 +61,7 @@ def test_the_host_loads_what_stage_two_writes(from_nothing: DiffusionConfig) -> 
 def test_the_host_loads_a_unet_that_was_given_more_attention(from_nothing: DiffusionConfig) -> None:
     other = replace(from_nothing.fit, directory=from_nothing.fit.directory + "-2")
     start = train(from_nothing)
-    path = train(replace(from_nothing, start=str(start), fit=other, attention=(True, True)))
+    path = train(replace(from_nothing, start=str(start), fit=other, attention=(1, 1)))
     before, after = split(load_file(start)).unet, split(load_file(path)).unet
     assert {name for name in after if name not in before}
     assert before.keys() <= after.keys()
@@ -122,7 +122,7 @@ def test_nothing_can_be_frozen_that_is_not_there(
 def test_a_unet_for_another_luminance_encoder_is_refused(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
-    other = replace(from_nothing, unet=UNetConfig((32, 64), 1, (False, True), 64, 96))
+    other = replace(from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 64, 96))
     with pytest.raises(LayoutError, match=r"reads 96 channels.*gives 128"):
         Diffusion(other, replace(pretrained, unet={}))
 

@@ -46,7 +46,7 @@ tokenizer = "{comfyui}/comfy/sd1_tokenizer"
 [unet]
 widths = [32, 64]
 blocks = 1
-attention = [false, true]
+attention = [0, 1]
 context = 64
 gray_channels = 128
 [text]
