@@ -147,7 +147,7 @@ def build_unet(config: UNetConfig) -> UNet2DConditionModel:
         block_out_channels=config.widths,
         layers_per_block=config.blocks,
         cross_attention_dim=config.context,
-        transformer_layers_per_block=tuple(max(blocks, 1) for blocks in config.attention),
+        transformer_layers_per_block=tuple(max(n, 1) for n in config.attention),  # pyright: ignore
         attention_head_dim=HEADS,  # the number of heads, in spite of its name
     )
 
