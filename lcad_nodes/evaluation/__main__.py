@@ -15,7 +15,7 @@ from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files.digests import digest
+from ..files.digests import digest_of
 from .comfyui import use_comfyui
 
 if TYPE_CHECKING:  # it needs ComfyUI, which `use_comfyui` finds
@@ -65,26 +65,26 @@ def _ablations(options: argparse.Namespace) -> str:
 def _colorize(options: argparse.Namespace) -> str:
     use_comfyui()
     from .colorizer import Colorizer, Settings
-    from .results import Published, colorize
+    from .results import Published, Set, colorize
 
     file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
     colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
+    given = Set(options.photos, options.captions, options.masks, options.phrases)
     how = Published(
-        checkpoint=_digest(file),
-        captions=_digest(options.captions),
+        checkpoint=digest_of(file),
+        captions=digest_of(options.captions),
         size=size,
         steps=steps,
         cfg=cfg,
         lightness=options.lightness,
         seed=options.seed,
         first=options.first,
+        objects=given.objects_digest(),
+        strength=options.strength,
+        mode=options.mode,
+        reduction=options.reduction,
     )
-    return colorize(colorizer, options.photos, options.captions, options.out, how)
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as content:
-        return digest(content)
+    return colorize(colorizer, given, options.out, how)
 
 
 def _compare(options: argparse.Namespace) -> str:
@@ -145,6 +145,12 @@ def _colorize_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--first", action="store_true", help="only the first description of every photograph"
     )
+    _object_options(parser)
+    parser.add_argument(
+        "--strength", type=float, default=3.0, help="of guidance, where there are masks"
+    )
+    parser.add_argument("--mode", choices=["reference", "fast"], default="reference")
+    parser.add_argument("--reduction", choices=["sum", "mean"], default="sum")
 
 
 def _compare_options(parser: argparse.ArgumentParser) -> None:
@@ -165,16 +171,22 @@ def _compare_options(parser: argparse.ArgumentParser) -> None:
         "to the size of their truth)",
     )
     add("--captions", type=Path, help="JSON: descriptions by file name")
-    add("--masks", type=Path, help="folder of NAME.0.png, NAME.1.png, ...: one for each phrase")
-    add(
+    _object_options(parser)
+    clip = "openai/clip-vit-base-patch16"
+    add("--clip", default=clip, help="name or folder of the CLIP model (default: %(default)s)")
+    add("--out", type=Path, default=Path("runs/comparison"), help="folder to fill")
+
+
+def _object_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--masks", type=Path, help="folder of NAME.0.png, NAME.1.png, ...: one for each phrase"
+    )
+    parser.add_argument(
         "--phrases",
         type=Path,
         help="JSON: lists of phrases by file name, one phrase for each mask (default: the "
         "comma-separated parts of the description)",
     )
-    clip = "openai/clip-vit-base-patch16"
-    add("--clip", default=clip, help="name or folder of the CLIP model (default: %(default)s)")
-    add("--out", type=Path, default=Path("runs/comparison"), help="folder to fill")
 
 
 def _positive(text: str) -> int:

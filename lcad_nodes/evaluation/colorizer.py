@@ -92,10 +92,19 @@ class Colorizer:
         return self._sample(self.checkpoint.model, positive, luminance, seed)
 
     @torch.inference_mode()
-    def sample_as_published(self, luminance: Luminance, text: str, seed: int) -> Tensor:
-        """Sample a latent, 1x4xhxw, with the published schedule."""
-        positive, negative = self._encode(text), self._encode("")
-        model, how = self.checkpoint.model, self.settings
+    def sample_as_published(
+        self, luminance: Luminance, text: str, named: Named, guiding: Guide, seed: int
+    ) -> Tensor:
+        """Sample a latent, 1x4xhxw, with the published schedule; guided where objects are named.
+
+        Raises:
+            PhraseError: if a phrase is not in the text.
+            MaskError: if a mask is empty or not of the photo's proportions.
+        """
+        model, positive = self.checkpoint.model, self._encode(text)
+        if named:
+            model, positive = self._guided(text, named, guiding)
+        how, negative = self.settings, self._encode("")
         found = sample_as_published(
             model, positive, negative, luminance, seed=seed, steps=how.steps, cfg=how.cfg
         )
@@ -116,11 +125,7 @@ class Colorizer:
         """
         latents = []
         for number, (text, objects) in enumerate(zip(texts, named, strict=True)):
-            phrases = "\n".join(phrase for phrase, _ in objects)
-            masks = [mask for _, mask in objects]
-            clip: Any = self.checkpoint.clip  # `load` has checked that it is there
-            positive, instances = encode_instances(clip, text, phrases, masks)
-            model = guide_attention(self.checkpoint.model, guiding(instances))
+            model, positive = self._guided(text, objects, guiding)
             photo = luminance.photo(number)
             latents.append(self._sample(model, positive, photo, seed * len(texts) + number))
         return torch.cat(latents)
@@ -164,6 +169,12 @@ class Colorizer:
         steps, cfg = self.settings.steps, self.settings.cfg
         settings = SamplerSettings(seed, steps, cfg, "euler", "normal", 1.0)
         return sample(model, positive, self._encode(""), luminance, settings)["samples"]
+
+    def _guided(self, text: str, named: Named, guiding: Guide) -> tuple[Any, Conditioning]:
+        phrases = "\n".join(phrase for phrase, _ in named)
+        clip: Any = self.checkpoint.clip  # `load` has checked that it is there
+        positive, instances = encode_instances(clip, text, phrases, [mask for _, mask in named])
+        return guide_attention(self.checkpoint.model, guiding(instances)), positive
 
     def _encode(self, text: str) -> Conditioning:
         clip: Any = self.checkpoint.clip

@@ -26,8 +26,9 @@ from .comparison import (
     Score,
     summarize,
 )
-from .matching import TRUTH, CompareError, Files, Request, match
+from .matching import TRUTH, Files, Request, match
 from .metrics import Backbones, FrechetDistance
+from .naming import CompareError
 from .reading import Pictures, Reader
 from .report import SIDE, Tile
 

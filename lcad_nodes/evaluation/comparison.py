@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from .bootstrap import Estimate, Statistic, difference, estimate, mean, ratio
-from .matching import TRUTH, Name
+from .matching import TRUTH
+from .naming import Name
 from .report import (
     Figure,
     Table,

@@ -1,5 +1,6 @@
 """The pictures of a photograph, read at one size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -8,7 +9,8 @@ from torch import Tensor
 from torchvision.transforms.functional import InterpolationMode, pil_to_tensor, resize
 
 from ..files.pictures import Picture, PictureError, read_whole
-from .matching import CompareError, Request
+from .matching import Request
+from .naming import CompareError
 
 SCALED = "scaled to the size of the truth"
 STRETCHED = "stretched to the truth's proportions, right only if they had been squeezed"
@@ -54,7 +56,7 @@ class Reader:
         Raises:
             CompareError: one cannot be read, or does not fit.
         """
-        _check_masks(request)
+        check_counts(request.masks, request.phrases)
         truth = self._read_truth(request.truth)
         own = _size(truth)
         size = (self._side, self._side) if self._side else own
@@ -69,17 +71,22 @@ class Reader:
         return Pictures(
             _scaled(truth, size),
             {method: _scaled(picture, size) for method, picture in results.items()},
-            [_read_mask(file, own, size) for file in request.masks],
+            [read_mask(file, own, size) for file in request.masks],
             [(method, how) for method, how in fitted if how == STRETCHED or not self._side],
         )
 
 
-def _check_masks(request: Request) -> None:
-    if request.masks and request.phrases and len(request.masks) != len(request.phrases):
+def check_counts(masks: Sequence[Path], phrases: Sequence[str]) -> None:
+    """Compare a description's masks with its phrases.
+
+    Raises:
+        CompareError: there are both, and not as many of one as of the other.
+    """
+    if masks and phrases and len(masks) != len(phrases):
         raise CompareError(
-            f"it has {len(request.masks)} masks, but its phrases, or the comma-separated parts of "
-            f"its description, are {len(request.phrases)} ({', '.join(request.phrases)}): there "
-            "must be one mask for each."
+            f"it has {len(masks)} masks, but its phrases, or the comma-separated parts of its "
+            f"description, are {len(phrases)} ({', '.join(phrases)}): there must be one mask for "
+            "each."
         )
 
 
@@ -99,13 +106,16 @@ def _to_tensor(picture: Picture) -> Tensor:
     return pil_to_tensor(picture.rgb).float() / 255
 
 
-def _read_mask(file: Path, own: Size, size: Size) -> Tensor:
+def read_mask(file: Path, own: Size, size: Size) -> Tensor:
     """A mask, H,W of 0 and 1, 1 where the file is white.
 
     Args:
         file: of the size of its photograph, or of that asked for.
         own: its photograph's.
         size: asked for.
+
+    Raises:
+        CompareError: it cannot be read, is of neither size, or marks nothing.
     """
     picture = _read_whole(file)
     if picture.alpha is not None:

@@ -1,10 +1,11 @@
 """A checkpoint's pictures of a set of photographs and descriptions, as published: for `compare`."""
 
+import io
 import json
 import logging
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Container
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,9 +15,14 @@ from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 from tqdm import tqdm
 
 from ..files.captions import captions_of, numbered_captions
+from ..files.digests import digest, digest_of
 from ..files.formats import READABLE
-from ..files.pictures import PictureError, files_below, read_picture
-from .colorizer import Colorizer, Lightness
+from ..files.pictures import PictureError, read_picture
+from ..model.guidance import Reduction
+from ..model.phrases import PhraseError
+from .colorizer import Colorizer, Lightness, Mode, guide
+from .naming import CompareError, Name, Objects, visible_files, without_type
+from .reading import Size, check_counts, read_mask
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +46,10 @@ class Published:
         lightness: whose lightness a picture has, as `LCAD_Decode` takes it.
         seed: of the start noise; every picture adds a number of its own, after its name.
         first: only the first description of every photograph.
+        objects: digest of the masks and phrases; empty: no masks.
+        strength: of guidance by masks, per element where the reduction is the sum.
+        mode: of guidance, as `LCAD_InstanceGuidance` takes it; `reference` is the published one.
+        reduction: of guidance, likewise; `mean` is the published one, and does next to nothing.
     """
 
     checkpoint: str
@@ -50,6 +60,35 @@ class Published:
     lightness: Lightness
     seed: int
     first: bool
+    objects: str
+    strength: float
+    mode: Mode
+    reduction: Reduction
+
+
+@dataclass(frozen=True)
+class Set:
+    """What is colorized.
+
+    Attributes:
+        photos: folder of the photographs, in gray or in color, searched with its subfolders.
+        captions: descriptions by file name (see `numbered_captions`).
+        masks: folder of masks, one for each phrase of a description (see `Objects`), or none.
+        phrases: what they are masks of, where that is not the description's comma-separated parts.
+    """
+
+    photos: Path
+    captions: Path
+    masks: Path | None = None
+    phrases: Path | None = None
+
+    def objects_digest(self) -> str:
+        """What tells these masks and phrases from others; empty where there are no masks."""
+        if not self.masks:
+            return ""
+        told = [f"{name} {digest_of(self.masks / name)}" for name in visible_files(self.masks, [])]
+        told += [digest_of(self.phrases)] if self.phrases else []
+        return digest(io.BytesIO("\n".join(told).encode("utf-8", "surrogateescape")))
 
 
 @dataclass(frozen=True)
@@ -60,18 +99,22 @@ class Wanted:
         photo: the photograph's file.
         text: one of its descriptions.
         name: the picture's path below the folder of results.
+        phrases: of the description.
+        masks: one for each phrase, or none at all.
     """
 
     photo: Path
     text: str
     name: str
+    phrases: Sequence[str] = ()
+    masks: Sequence[Path] = ()
 
     def seed(self, first: int) -> int:
         """Another one for every picture, whatever else is made."""
         return first + zlib.crc32(self.name.encode("utf-8", "surrogateescape"))
 
 
-def colorize(colorizer: Colorizer, photos: Path, captions: Path, out: Path, how: Published) -> str:
+def colorize(colorizer: Colorizer, given: Set, out: Path, how: Published) -> str:
     """Colorize every photograph under every description of it; what is there already stays.
 
     The picture for description N of `NAME.jpg` is `NAME_N.png`, or `NAME.jpg_N.png` where that is
@@ -79,8 +122,7 @@ def colorize(colorizer: Colorizer, photos: Path, captions: Path, out: Path, how:
 
     Args:
         colorizer: the model.
-        photos: folder of the photographs, in gray or in color, searched with its subfolders.
-        captions: descriptions by file name (see `numbered_captions`).
+        given: photographs, descriptions and masks.
         out: folder to fill.
         how: settings, which are kept beside the pictures.
 
@@ -88,10 +130,12 @@ def colorize(colorizer: Colorizer, photos: Path, captions: Path, out: Path, how:
         A sentence on what was made.
 
     Raises:
-        ResultsError: no photograph is described, or `out` has pictures made otherwise.
-        CaptionsError: the captions are in no known format.
+        ResultsError: no photograph is described, `out` has pictures made otherwise, or there are
+            phrases without masks.
+        CompareError: a file in the folder of masks is not named like one, or there is none.
+        CaptionsError: the captions or phrases are in no known format.
     """
-    wanted = _wanted(photos, captions, first=how.first)
+    wanted = _wanted(given, out, first=how.first)
     _require_same(out, how)
     counts = Counter[str]()
     for picture in tqdm(wanted):
@@ -100,46 +144,46 @@ def colorize(colorizer: Colorizer, photos: Path, captions: Path, out: Path, how:
             counts["there"] += 1
             continue
         try:
-            image = _read(picture.photo, how.size)
-        except PictureError as error:
-            logger.warning("%s cannot be read: %s", picture.photo, error)
-            counts["broken"] += 1
+            made = _picture(colorizer, picture, how)
+        except (PictureError, CompareError, PhraseError) as error:
+            logger.warning("%s of %s: %s", picture.name, picture.photo, error)
+            counts["left out"] += 1
             continue
-        seed = picture.seed(how.seed)
-        _save(_picture(colorizer, image, picture.text, how, seed), target)
+        _save(made, target)
         counts["made"] += 1
+        counts["guided"] += bool(picture.masks)
+    guided = f" ({counts['guided']} of them by masks)" if given.masks else ""
     return (
-        f"{out}: {counts['made']} pictures made, {counts['there']} were there, {counts['broken']} "
-        "left out since their photographs cannot be read."
+        f"{out}: {counts['made']} pictures made{guided}, {counts['there']} were there, "
+        f"{counts['left out']} left out, for the reasons above."
     )
 
 
-def _wanted(photos: Path, captions: Path, *, first: bool) -> list[Wanted]:
+def _wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
     """Every photograph with every description of it, or with the first."""
+    if given.phrases and not given.masks:
+        raise ResultsError("--phrases is given without --masks, which mark what each phrase is of.")
     said: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name, number, text in numbered_captions(captions):
+    for name, number, text in numbered_captions(given.captions):
         said[name].append((number, text))
-    files = sorted(f for f in files_below(photos) if f.suffix.lower() in READABLE)
-    names = {file.relative_to(photos).with_suffix("") for file in files}
+    others = [out, *filter(None, [given.masks])]
+    below = visible_files(given.photos, others)
+    files = [file for file in below if file.suffix.lower() in READABLE]
+    names = {without_type(file) for file in files}
+    objects = Objects(given.masks, given.phrases, names, given.photos, out)
     wanted = []
     for file in files:
-        inside = file.relative_to(photos)
-        texts = sorted(captions_of(inside, said) or [])
-        if first:
-            found = [Wanted(file, text, f"{inside.with_suffix('')}.png") for _, text in texts[:1]]
-        else:
-            found = [Wanted(file, text, _numbered(inside, n, names)) for n, text in texts]
-        wanted += found
+        texts = sorted(captions_of(file, said) or [])[: 1 if first else None]
+        for number, text in texts:
+            name = Name(without_type(file), None if first else number)
+            made = f"{name}.png" if first or str(name) not in names else f"{file}_{number}.png"
+            phrases, masks = objects.phrases(name, text), objects.masks(name)
+            wanted.append(Wanted(given.photos / file, text, made, phrases, masks))
     if not wanted:
         raise ResultsError(
-            f"{captions} describes none of the {len(files)} photographs in {photos}."
+            f"{given.captions} describes none of the {len(files)} photographs in {given.photos}."
         )
     return wanted
-
-
-def _numbered(inside: Path, number: int, names: Container[Path]) -> str:
-    short = inside.with_name(f"{inside.stem}_{number}")
-    return f"{short}.png" if short not in names else f"{inside}_{number}.png"
 
 
 def _require_same(out: Path, how: Published) -> None:
@@ -167,12 +211,13 @@ def _require_same(out: Path, how: Published) -> None:
             )
 
 
-def _read(photo: Path, size: int) -> Tensor:
-    """1,3,H,W in [0, 1]."""
+def _read(photo: Path, size: int) -> tuple[Tensor, Size]:
+    """A photograph, 1,3,H,W in [0, 1], and its own size."""
     image = read_picture(photo)
+    own = (image.height, image.width)
     if size:
         image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return pil_to_tensor(image)[None].float() / 255
+    return pil_to_tensor(image)[None].float() / 255, own
 
 
 def _save(picture: Tensor, target: Path) -> None:
@@ -182,8 +227,17 @@ def _save(picture: Tensor, target: Path) -> None:
     part.replace(target)
 
 
-def _picture(colorizer: Colorizer, image: Tensor, text: str, how: Published, seed: int) -> Tensor:
+def _picture(colorizer: Colorizer, wanted: Wanted, how: Published) -> Tensor:
     """3,H,W in [0, 1]."""
+    check_counts(wanted.masks, wanted.phrases)
+    if wanted.masks and not wanted.phrases:
+        raise CompareError("it has masks, and its description no words that they could be of.")
+    image, own = _read(wanted.photo, how.size)
+    size = (image.shape[2], image.shape[3])
+    masks = [read_mask(file, own, size) for file in wanted.masks]
     luminance = colorizer.read(image)
-    latents = colorizer.sample_as_published(luminance, text, seed)
+    guiding = guide(how.strength, mode=how.mode, reduction=how.reduction)
+    named = list(zip(wanted.phrases, masks, strict=True)) if masks else []
+    seed = wanted.seed(how.seed)
+    latents = colorizer.sample_as_published(luminance, wanted.text, named, guiding, seed)
     return colorizer.decode(latents, luminance, how.lightness)[0].cpu()

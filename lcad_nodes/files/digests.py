@@ -1,6 +1,7 @@
 """What tells one file from another."""
 
 import hashlib
+from pathlib import Path
 from typing import IO
 
 
@@ -10,3 +11,9 @@ def digest(content: IO[bytes]) -> str:
     while part := content.read(1 << 20):
         made.update(part)
     return made.hexdigest()[:16]
+
+
+def digest_of(file: Path) -> str:
+    """The digest of a whole file."""
+    with file.open("rb") as content:
+        return digest(content)

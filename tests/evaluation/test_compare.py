@@ -15,8 +15,9 @@ from torchvision.transforms.functional import to_pil_image
 from lcad_nodes.evaluation.__main__ import main
 from lcad_nodes.evaluation.compare import compare
 from lcad_nodes.evaluation.comparison import Comparison
-from lcad_nodes.evaluation.matching import CompareError, Files
+from lcad_nodes.evaluation.matching import Files
 from lcad_nodes.evaluation.metrics import Backbones
+from lcad_nodes.evaluation.naming import CompareError
 
 NOTHING = Backbones(None, None, None, ())
 RED, BLUE = (0.78, 0.16, 0.14), (0.2, 0.37, 0.73)

@@ -17,7 +17,7 @@ from lcad_nodes.evaluation.comparison import (
     Score,
     summarize,
 )
-from lcad_nodes.evaluation.matching import Name
+from lcad_nodes.evaluation.naming import Name
 from lcad_nodes.evaluation.report import Tile
 
 

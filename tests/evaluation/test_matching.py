@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from lcad_nodes.evaluation.matching import CompareError, Files, Name, Said, match
+from lcad_nodes.evaluation.matching import Files, match
+from lcad_nodes.evaluation.naming import CompareError, Name, Said
 from lcad_nodes.files.captions import CaptionsError, numbered_captions
 
 

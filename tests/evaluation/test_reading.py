@@ -8,7 +8,8 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
 from lcad_nodes.evaluation import reading
-from lcad_nodes.evaluation.matching import CompareError, Name, Request
+from lcad_nodes.evaluation.matching import Request
+from lcad_nodes.evaluation.naming import CompareError, Name
 from lcad_nodes.evaluation.reading import STRETCHED, Reader
 
 

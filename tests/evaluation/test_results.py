@@ -11,9 +11,10 @@ from comfy_extras.nodes_custom_sampler import SamplerCustom
 from PIL import Image
 
 from lcad_nodes.evaluation.__main__ import main
-from lcad_nodes.evaluation.colorizer import Colorizer, Settings
+from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide
 from lcad_nodes.evaluation.matching import Files, match
 from lcad_nodes.host.conditioning import add_luminance, empty_latent
+from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
 from lcad_nodes.nodes.sample import ReferenceSchedule
 
 
@@ -25,6 +26,18 @@ def photos(tmp_path: Path) -> Path:
     for name in ("a.jpg", "vg/1.jpg"):
         Image.fromarray(noise).save(folder / name)
     (folder / "broken.jpg").write_bytes(b"no picture")
+    return folder
+
+
+@pytest.fixture
+def masks(photos: Path) -> Path:
+    """A mask of each half of `a.jpg`, for its description number 2 alone."""
+    folder = photos / "masks"
+    folder.mkdir()
+    halves = np.zeros((2, 40, 60), dtype=np.uint8)
+    halves[0, :, :30], halves[1, :, 30:] = 255, 255
+    for number, half in enumerate(halves):
+        Image.fromarray(half).save(folder / f"a_2.{number}.png")
     return folder
 
 
@@ -52,6 +65,54 @@ def test_every_description_gets_its_picture_and_a_second_call_goes_on(
     colorize(small_checkpoint, photos, out)
     assert "1 pictures made, 2 were there" in capsys.readouterr().out
     assert (out / "a_0.png").read_bytes() == before
+
+
+def test_descriptions_with_masks_are_guided_by_them(
+    small_checkpoint: Path,
+    photos: Path,
+    masks: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    phrases = tmp_path / "phrases.json"
+    phrases.write_text(json.dumps({"a.jpg_2": ["a blue", "cup"]}))
+    plain, guided, other = tmp_path / "plain", tmp_path / "guided", tmp_path / "other"
+    options = ["--masks", str(masks), "--phrases", str(phrases), "--strength", "5"]
+    colorize(small_checkpoint, photos, plain)
+    colorize(small_checkpoint, photos, guided, *options)
+    assert "3 pictures made (1 of them by masks)" in capsys.readouterr().out
+    colorize(small_checkpoint, photos, other, *options, "--mode", "fast")
+    same = [
+        (plain / name).read_bytes() == (guided / name).read_bytes()
+        for name in ("a_0.png", "a_2.png", "vg/1_0.png")
+    ]
+    assert same == [True, False, True]
+    assert (guided / "a_2.png").read_bytes() != (other / "a_2.png").read_bytes()
+    Image.new("L", (60, 40), 255).save(masks / "a_2.1.png")
+    with pytest.raises(SystemExit, match="other settings"):
+        colorize(small_checkpoint, photos, guided, *options)
+
+
+def test_masks_that_do_not_fit_cost_one_picture(
+    small_checkpoint: Path,
+    photos: Path,
+    masks: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    phrases = tmp_path / "phrases.json"
+    for given, complaint in [
+        (["a cup"], "it has 2 masks, but its phrases"),
+        (["a cup", "a dog"], "the phrase 'a cup' is not in the text 'a blue cup'"),
+    ]:
+        phrases.write_text(json.dumps({"a.jpg_2": given}))
+        options = ["--masks", str(masks), "--phrases", str(phrases)]
+        colorize(small_checkpoint, photos, tmp_path / given[-1], *options)
+        assert "2 pictures made (0 of them by masks), 0 were there, 2" in capsys.readouterr().out
+        assert complaint in caplog.text
+    with pytest.raises(SystemExit, match="--phrases is given without --masks"):
+        colorize(small_checkpoint, photos, tmp_path / "none", "--phrases", str(phrases))
 
 
 def test_pictures_of_other_settings_are_not_mixed_in(
@@ -99,7 +160,7 @@ def test_captions_of_other_photographs_are_refused(
 def test_the_sampler_is_the_published_one(small_checkpoint: Path) -> None:
     colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=3, cfg=4.5))
     luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
-    sampled = colorizer.sample_as_published(luminance, "a red cup", seed=5)
+    sampled = colorizer.sample_as_published(luminance, "a red cup", [], guide(), seed=5)
     model, clip = colorizer.checkpoint.model, colorizer.checkpoint.clip
     prompts = [
         add_luminance(nodes.CLIPTextEncode().encode(clip, text)[0], luminance)
@@ -110,5 +171,29 @@ def test_the_sampler_is_the_published_one(small_checkpoint: Path) -> None:
     positive, negative = prompts
     expected = SamplerCustom.execute(
         model, True, 5, 4.5, positive, negative, sampler, sigmas, start
+    )
+    assert torch.equal(sampled, expected.args[0]["samples"])
+
+
+def test_guidance_with_the_published_sampler_is_the_nodes_own(small_checkpoint: Path) -> None:
+    colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=3, cfg=4.5))
+    luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
+    mask = torch.zeros(64, 64)
+    mask[:, :32] = 1
+    named = [("a red", mask), ("cup", 1 - mask)]
+    guiding = guide(5.0, mode="reference")
+    sampled = colorizer.sample_as_published(luminance, "a red cup", named, guiding, seed=5)
+    model, clip = colorizer.checkpoint.model, colorizer.checkpoint.clip
+    assert clip is not None
+    positive, instances = InstancesNode.execute(
+        clip, "a red cup", "a red\ncup", mask_1=mask[None], mask_2=1 - mask[None]
+    ).args
+    guided = GuideAttention.execute(model, instances, 5.0, 0.0, 1.0, "reference", "sum").args[0]
+    negative = nodes.CLIPTextEncode().encode(clip, "")[0]
+    positive, negative = (add_luminance(p, luminance) for p in (positive, negative))
+    sigmas, sampler = ReferenceSchedule.execute(guided, 3).args
+    start = empty_latent(luminance)
+    expected = SamplerCustom.execute(
+        guided, True, 5, 4.5, positive, negative, sampler, sigmas, start
     )
     assert torch.equal(sampled, expected.args[0]["samples"])
