@@ -7,9 +7,9 @@ import re
 import time
 import uuid
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from PIL import (
@@ -66,7 +66,7 @@ class Photo:
     exif: Image.Exif
     dpi: tuple[float, float] | None
     xmp: bytes | None
-    digest: str = ""
+    digest: str
 
 
 def read(path: Path) -> Photo:
@@ -79,9 +79,7 @@ def read(path: Path) -> Photo:
         # By a file, not its name: the digest is of the same bytes, whatever takes its place; and
         # Pillow maps a named TIFF into memory, and turned ones wrongly.
         with path.open("rb") as file, Image.open(file, formats=DECODERS) as image:
-            photo = _read(image, path)
-            file.seek(0)
-            return replace(photo, digest=digest(file))
+            return _read(image, file, path)
     except FileNotFoundError as error:
         raise PhotoError(f"There is no file {path}.") from error
     except UnidentifiedImageError as error:
@@ -96,7 +94,7 @@ def read(path: Path) -> Photo:
         raise PhotoError(f"{path.name} cannot be read, is broken or cut off: {error}") from error
 
 
-def _read(image: Image.Image, path: Path) -> Photo:
+def _read(image: Image.Image, file: IO[bytes], path: Path) -> Photo:
     pages = getattr(image, "n_frames", 1)  # first: counting a TIFF's pages reads its EXIF anew
     exif = _exif(image, path)
     image.load()
@@ -114,12 +112,14 @@ def _read(image: Image.Image, path: Path) -> Photo:
     if dpi is not None:
         dpi = (float(dpi[0]), float(dpi[1]))
         dpi = dpi if all(math.isfinite(one) and one > 0 for one in dpi) else None
+    file.seek(0)
     return Photo(
         picture=seen.rgb,
         alpha=seen.alpha,
         exif=exif,
         dpi=(dpi[1], dpi[0]) if dpi and orientation in range(5, 9) else dpi,
         xmp=_without_orientation(image.info.get("xmp")),
+        digest=digest(file),
     )
 
 

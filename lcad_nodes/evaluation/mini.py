@@ -28,6 +28,7 @@ from .scoring import (
     recolored,
     stack,
     told_apart,
+    told_in_order,
 )
 
 BATCH = 8
@@ -107,6 +108,15 @@ ROWS = (
     ),
     Row("masks alone", "the same without guidance", _unguided, None, unit="%"),
     Row("masks alone", "what guidance adds", _gain, (0.3, 1), unit="points"),
+    Row(
+        "misled",
+        "of these, told in another order than they lie in, with guidance",
+        ratio,
+        None,
+        "%",
+    ),
+    Row("misled", "the same without guidance", _unguided, None, "%"),
+    Row("misled", "what guidance adds", _gain, None, "points"),
     Row("outside one", "mean ΔE2000 to the truth outside one object", mean, (0, 6)),
     Row("gray outside one", "the same of the gray photo", mean, None),
     Row("outside several", "mean ΔE2000 to the truth outside 2-3 objects", mean, (0, 6)),
@@ -182,8 +192,15 @@ class Measurement:
         self.samples["alike"] += self._with_and_without(scenes, seed)
 
     def masks_alone(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure like `alike` scenes whose descriptions tell no places: masks alone do."""
-        self.samples["masks alone"] += self._with_and_without(scenes, seed)
+        """Measure like `alike` scenes whose descriptions tell no places: masks alone do.
+
+        Where things are told in the order that they lie in, a model may go by that; those that
+        are not are measured apart, too.
+        """
+        samples = self._with_and_without(scenes, seed)
+        self.samples["masks alone"] += samples
+        pairs = zip(scenes, samples, strict=True)
+        self.samples["misled"] += [sample for scene, sample in pairs if not told_in_order(scene)]
 
     def photograph(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of one thing under several descriptions."""

@@ -35,6 +35,12 @@ def named(scene: Scene) -> list[tuple[str, Tensor]]:
     return [(thing.phrase, thing.mask) for thing in scene.objects if thing.phrase]
 
 
+def told_in_order(scene: Scene) -> bool:
+    """Whether a description names the objects from left to right, or from top to bottom."""
+    starts = [scene.text.index(phrase) for phrase, _ in named(scene)]
+    return starts == sorted(starts)
+
+
 def recolored(scene: Scene) -> str:
     """The description with the first object's color replaced by the one farthest from it."""
     color = str(scene.objects[0].color)

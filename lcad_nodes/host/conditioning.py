@@ -76,13 +76,16 @@ def extra_channels(model: ModelPatcher) -> int:
     return channels
 
 
-def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> None:
+def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> Tensor:
     """Compare the luminance in a conditioning with the model and the latent.
 
     Args:
         luminance: the conditioning's `luminance[9]`, BxCxhxw, or None.
         channels: the model's input channels beside the latent's.
         latent: the latent to sample, Bx4xhxw.
+
+    Returns:
+        The luminance.
 
     Raises:
         ConditioningError: if there is none, or its channels, size or batch do not fit.
@@ -108,6 +111,7 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
         raise ConditioningError(
             f"{latent.shape[0]} latents cannot be shared out among {luminance.shape[0]} photos"
         )
+    return luminance
 
 
 def check_prompt(context: Tensor, width: int, photos: int, latents: int) -> None:
@@ -160,10 +164,10 @@ def check_inputs(conditioning: Mapping[str, Any], model: ModelPatcher, latent: T
     Raises:
         ConditioningError: if luminance or prompt does not fit.
     """
-    luminance = conditioning.get("noise_concat")
-    check_luminance(luminance, extra_channels(model), latent)
+    given = conditioning.get("noise_concat")
+    luminance = check_luminance(given, extra_channels(model), latent)
     width = model.model.model_config.unet_config["context_dim"]
-    check_prompt(conditioning["cross_attn"], width, len(conditioning["noise_concat"]), len(latent))
+    check_prompt(conditioning["cross_attn"], width, len(luminance), len(latent))
     check_origin(conditioning.get(ORIGIN_KEY), origin_of(model))
 
 

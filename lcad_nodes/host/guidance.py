@@ -200,8 +200,8 @@ class SamplePreparation:
                 check_tokens(cond)
                 masks = _placed_masks(cond, guider.model_patcher)
                 self._name_what_is_lost(masks, guider.model_patcher)
-            tokens = cond["cross_attn"].shape[1] if "cross_attn" in cond else 0
-            cond["model_conds"] = {**cond["model_conds"], KEY: InstanceMasks(masks, tokens)}
+            marked = InstanceMasks(masks, cond["cross_attn"].shape[1])
+            cond["model_conds"] = {**cond["model_conds"], KEY: marked}
         return executor(*args, **kwargs)
 
     def _name_what_is_lost(self, masks: Tensor, model: ModelPatcher) -> None:

@@ -15,7 +15,6 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.latent_formats import SD15
-from comfy.model_base import BaseModel
 from comfy.model_patcher import ModelPatcher
 from safetensors import safe_open
 from torch import Tensor
@@ -71,11 +70,9 @@ class LuminanceSD15(comfy.supported_models.SD15):
     unet_config: dict[str, Any] = {}  # noqa: RUF012 (the host's own attribute): any width
     unet_extra_config = {"num_heads": HEADS, "num_head_channels": -1}  # noqa: RUF012
 
-    def get_model(
-        self, state_dict: StateDict, prefix: str = "", device: torch.device | None = None
-    ) -> BaseModel:
-        """Build the network, without weights."""
-        return BaseModel(self, self.model_type(state_dict, prefix), device)
+    def inpaint_model(self) -> bool:
+        """Take the host's channels of a mask and a masked picture to be none of the extra ones."""
+        return False
 
     def process_vae_state_dict_for_saving(self, state_dict: StateDict) -> StateDict:
         """Put the luminance encoder beside the VAE that a model is saved with, as published."""

@@ -105,7 +105,7 @@ def test_xmp_is_kept_and_does_not_turn_the_picture_again(
     tmp_path: Path, source: str, result: str
 ) -> None:
     packet = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><a tiff:Orientation="6"/>Aunt</x:xmpmeta>'
-    first = Photo(slope().convert("RGB"), None, Image.Exif(), None, packet)
+    first = Photo(slope().convert("RGB"), None, Image.Exif(), None, packet, "")
     write(first.picture, first, tmp_path / f"a.{source}", "")
     photo = read(tmp_path / f"a.{source}")
     write(photo.picture, photo, tmp_path / f"b.{result}", "")
@@ -124,7 +124,7 @@ def test_xmp_is_kept_and_does_not_turn_the_picture_again(
     ],
 )
 def test_xmp_says_upright_however_it_is_written(tmp_path: Path, turn: bytes) -> None:
-    first = Photo(slope().convert("RGB"), None, Image.Exif(), None, turn)
+    first = Photo(slope().convert("RGB"), None, Image.Exif(), None, turn, "")
     write(first.picture, first, tmp_path / "a.jpg", "")
     kept = read(tmp_path / "a.jpg").xmp
     assert kept is not None
@@ -135,7 +135,7 @@ def test_xmp_that_is_too_long_for_a_jpeg_is_left_out_and_that_is_said(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for size in (65504, 65505):
-        photo = Photo(slope().convert("RGB"), None, Image.Exif(), None, b"x" * size)
+        photo = Photo(slope().convert("RGB"), None, Image.Exif(), None, b"x" * size, "")
         write(photo.picture, photo, tmp_path / f"{size}.jpg", "")
         write(photo.picture, photo, tmp_path / f"{size}.png", "")
     assert [len(read(tmp_path / f"{size}.png").xmp or b"") for size in (65504, 65505)] == [
@@ -162,7 +162,7 @@ def test_metadata_that_make_no_sense_are_left_out_and_said(
 ) -> None:
     exif = Image.Exif()
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.MakerNote] = bytes(65_300)
-    photo = Photo(slope().convert("RGB"), None, exif, None, None)
+    photo = Photo(slope().convert("RGB"), None, exif, None, None, "")
     write(photo.picture, photo, tmp_path / "a.jpg", "words " * 40)
     assert "a.jpg: its metadata make no sense" in caplog.text
     assert made_from(tmp_path / "a.jpg") == "words " * 40
@@ -422,14 +422,14 @@ def test_a_mask_of_another_size_or_of_nothing_is_refused(tmp_path: Path) -> None
 
 
 def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> None:
-    photo = Photo(Image.new("RGB", (17000, 1)), None, Image.Exif(), None, None)
+    photo = Photo(Image.new("RGB", (17000, 1)), None, Image.Exif(), None, None, "")
     with pytest.raises(PhotoError, match=r"too large\.webp cannot be written"):
         write(photo.picture, photo, tmp_path / "too large.webp", "")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_name_may_be_as_long_as_the_disk_takes(tmp_path: Path) -> None:
-    photo = Photo(slope().convert("RGB"), None, Image.Exif(), None, None)
+    photo = Photo(slope().convert("RGB"), None, Image.Exif(), None, None, "")
     out = tmp_path / f"{'a' * 251}.png"
     write(photo.picture, photo, out, "words")
     assert made_from(out) == "words"
@@ -439,6 +439,6 @@ def test_a_name_may_be_as_long_as_the_disk_takes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("place", ["letter/a.png", f"{'a' * 300}.png", "a\0.png"])
 def test_a_place_where_nothing_can_be_written_is_named(tmp_path: Path, place: str) -> None:
     (tmp_path / "letter").write_text("Dear all")
-    photo = Photo(slope(), None, Image.Exif(), None, None)
+    photo = Photo(slope(), None, Image.Exif(), None, None, "")
     with pytest.raises(PhotoError, match=r"a.*\.png cannot be written"):
         write(photo.picture, photo, tmp_path / place, "")

@@ -188,7 +188,7 @@ def answered(
         events = [{"type": "executed", "data": data}]
         monkeypatch.setattr(Server, "events", lambda *_: iter(events))
         server = Server(None, 1, tmp_path / "base")  # pyright: ignore[reportArgumentType]
-        photo = Photo(Image.new("RGB", (8, 6)), None, Image.Exif(), None, None)
+        photo = Photo(Image.new("RGB", (8, 6)), None, Image.Exif(), None, None, "")
         return Colorizer(server, SETTINGS)(photo, "a red cup")
 
     return run

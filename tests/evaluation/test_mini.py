@@ -22,7 +22,9 @@ from lcad_nodes.evaluation.ablations import (
 from lcad_nodes.evaluation.bootstrap import Estimate
 from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, unguided, without_luminance
 from lcad_nodes.evaluation.mini import ROWS, Row
+from lcad_nodes.evaluation.scoring import told_in_order
 from lcad_nodes.host.instances import Instances
+from lcad_nodes.scenes.builder import SceneBuilder
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +102,8 @@ def test_every_row_is_measured_and_written(
     for row in ROWS:
         if row.key in photographs:
             assert figures[row] == 1, row.name  # with all of its descriptions
+        elif row.key == "misled":
+            assert figures.get(row, 0) == len(measurement.samples["misled"])
         else:
             assert figures[row] == 2, row.name
     assert set(measurement.samples["repeated"]) == {(1.0, 1.0)}
@@ -110,6 +114,25 @@ def test_every_row_is_measured_and_written(
         assert sheet.width > 4 * 160
     with Image.open(tmp_path / "out" / "photographs.png") as sheet:
         assert sheet.width == 9 * 166  # the photo, and eight descriptions of it
+
+
+@pytest.mark.slow
+def test_scenes_told_in_another_order_are_measured_apart_too(
+    colorizer: Colorizer, stamps: Path
+) -> None:
+    builder = SceneBuilder([stamps], [], 64, "held_out")
+    drawn = [
+        builder.build(n, objects=2, kinds="same", description="full", places=False)
+        for n in range(12)
+    ]
+    in_order = next(scene for scene in drawn if told_in_order(scene))
+    other = next(scene for scene in drawn if not told_in_order(scene))
+    measurement = mini.Measurement(colorizer)
+    measurement.masks_alone([in_order, other], 0)
+    measurement.masks_alone([in_order], 1)
+    found = measurement.samples
+    assert len(found["masks alone"]) == 3
+    assert found["misled"] == found["masks alone"][1:2]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """What is measured of pictures whose scenes are known."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor
@@ -12,6 +14,7 @@ from lcad_nodes.evaluation.scoring import (
     recolored,
     stack,
     told_apart,
+    told_in_order,
 )
 from lcad_nodes.scenes.builder import Scene, SceneObject
 
@@ -67,3 +70,15 @@ def test_another_color_for_the_same_object(scene: Scene) -> None:
 
 def test_only_what_is_described_is_guided(scene: Scene) -> None:
     assert [phrase for phrase, _ in named(scene)] == ["the red cup"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a red cup, a green one", True), ("a green one and a red cup", False)],
+)
+def test_the_order_of_words_is_that_of_things_or_not(
+    scene: Scene, text: str, expected: bool
+) -> None:
+    cup, hat = scene.objects
+    objects = (replace(cup, phrase="a red cup"), replace(hat, phrase="a green one"))
+    assert told_in_order(Scene(scene.image, text, objects)) is expected
