@@ -65,11 +65,12 @@ def _ablations(options: argparse.Namespace) -> str:
 def _colorize(options: argparse.Namespace) -> str:
     use_comfyui()
     from .colorizer import Colorizer, Settings
-    from .results import Published, Set, colorize
+    from .results import Published, Set, colorize, list_wanted, objects_digest
 
     file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
-    colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
     given = Set(options.photos, options.captions, options.masks, options.phrases)
+    wanted = list_wanted(given, options.out, first=options.first)  # before what takes long
+    colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
     how = Published(
         checkpoint=digest_of(file),
         captions=digest_of(options.captions),
@@ -79,12 +80,12 @@ def _colorize(options: argparse.Namespace) -> str:
         lightness=options.lightness,
         seed=options.seed,
         first=options.first,
-        objects=given.objects_digest(),
+        objects=objects_digest(wanted),
         strength=options.strength,
         mode=options.mode,
         reduction=options.reduction,
     )
-    return colorize(colorizer, given, options.out, how)
+    return colorize(colorizer, wanted, options.out, how)
 
 
 def _compare(options: argparse.Namespace) -> str:

@@ -171,19 +171,25 @@ class Colorizer:
         return sample(model, positive, self._encode(""), luminance, settings)["samples"]
 
     def _guided(self, text: str, named: Named, guiding: Guide) -> tuple[Any, Conditioning]:
-        phrases = "\n".join(phrase for phrase, _ in named)
+        phrases = "\n".join(_plain(phrase) for phrase, _ in named)
+        masks = [mask for _, mask in named]
         clip: Any = self.checkpoint.clip  # `load` has checked that it is there
-        positive, instances = encode_instances(clip, text, phrases, [mask for _, mask in named])
+        positive, instances = encode_instances(clip, _plain(text), phrases, masks)
         return guide_attention(self.checkpoint.model, guiding(instances)), positive
 
     def _encode(self, text: str) -> Conditioning:
         clip: Any = self.checkpoint.clip
-        return clip.encode_from_tokens_scheduled(clip.tokenize(text))
+        return clip.encode_from_tokens_scheduled(clip.tokenize(_plain(text)))
 
 
 def without_luminance(luminance: Luminance) -> Luminance:
     """Features of zeros: what reads them computes as if it had no weights for them."""
     return replace(luminance, features=tuple(map(torch.zeros_like, luminance.features)))
+
+
+def _plain(text: str) -> str:
+    """A text whose parentheses are no prompt weights to the host."""
+    return text.replace("(", "\\(").replace(")", "\\)")
 
 
 def _together(conditionings: Sequence[Conditioning]) -> Conditioning:

@@ -107,7 +107,7 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
     for name in common:
         text = texts.of(name)
         made = {method: found[name] for method, found in results.items()}
-        named, marked = objects.phrases(name, text), objects.masks(name)
+        named, marked = objects.of(name, text)
         requests.append(Request(name, truth[name.photograph], made, text, named, marked))
     strange = objects.photographs - {name.photograph for name in common}
     return requests, [*_missing(truth, results), *_lacking(requests, files, strange)]

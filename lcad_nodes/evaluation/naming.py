@@ -127,20 +127,27 @@ class Objects:
         """
         known = list(photographs)
         self._masks = _masks(masks, called(known), others) if masks else {}
-        self._phrases = Said(phrases, numbered_phrases(phrases) if phrases else [], known)
+        entries = numbered_phrases(phrases) if phrases else []
+        numbered = [(name, n, said) for name, n, said in entries if n is not None]
+        general = [(name, 0, said) for name, n, said in entries if n is None]
+        self._phrases = Said(phrases, numbered, known)
+        self._general_phrases = Said(phrases, general, known)
 
     @property
     def photographs(self) -> set[str]:
         """What there are masks of."""
         return {name.photograph for name in self._masks}
 
-    def masks(self, name: Name) -> tuple[Path, ...]:
-        """The masks of a description, or of its photograph, whatever the description."""
-        return self._masks.get(name) or self._masks.get(Name(name.photograph), ())
+    def of(self, name: Name, text: str | None) -> tuple[Sequence[str], Sequence[Path]]:
+        """The phrases and masks of a description, where its photograph has masks.
 
-    def phrases(self, name: Name, text: str | None) -> Sequence[str]:
-        """The phrases of a description, given for it or its comma-separated parts."""
-        return self._phrases.of(name) or _parts(text)
+        What is given for a photograph holds for every description that has nothing of its own.
+        Results without numbers are of description number 0.
+        """
+        photograph = Name(name.photograph)
+        own = name if name.number is not None else Name(name.photograph, 0)
+        phrases = self._phrases.of(own) or self._general_phrases.of(photograph) or _parts(text)
+        return phrases, self._masks.get(own) or self._masks.get(photograph, ())
 
 
 def visible_files(folder: Path, others: Iterable[Path]) -> list[Path]:

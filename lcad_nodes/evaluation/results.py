@@ -48,7 +48,7 @@ class Published:
         first: only the first description of every photograph.
         objects: digest of the masks and phrases; empty: no masks.
         strength: of guidance by masks, per element where the reduction is the sum.
-        mode: of guidance, as `LCAD_InstanceGuidance` takes it; `reference` is the published one.
+        mode: of guidance, as `LCAD_GuideAttention` takes it; `reference` is the published one.
         reduction: of guidance, likewise; `mean` is the published one, and does next to nothing.
     """
 
@@ -82,14 +82,6 @@ class Set:
     masks: Path | None = None
     phrases: Path | None = None
 
-    def objects_digest(self) -> str:
-        """What tells these masks and phrases from others; empty where there are no masks."""
-        if not self.masks:
-            return ""
-        told = [f"{name} {digest_of(self.masks / name)}" for name in visible_files(self.masks, [])]
-        told += [digest_of(self.phrases)] if self.phrases else []
-        return digest(io.BytesIO("\n".join(told).encode("utf-8", "surrogateescape")))
-
 
 @dataclass(frozen=True)
 class Wanted:
@@ -114,15 +106,65 @@ class Wanted:
         return first + zlib.crc32(self.name.encode("utf-8", "surrogateescape"))
 
 
-def colorize(colorizer: Colorizer, given: Set, out: Path, how: Published) -> str:
-    """Colorize every photograph under every description of it; what is there already stays.
+def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
+    """List a picture for every description of every photograph.
 
-    The picture for description N of `NAME.jpg` is `NAME_N.png`, or `NAME.jpg_N.png` where that is
-    another photograph's name; where only first descriptions are wanted, `NAME.png`.
+    That for description N of `NAME.jpg` is `NAME_N.png`, or `NAME.jpg_N.png` where that is another
+    photograph's name; where only first descriptions are wanted, `NAME.png`.
+
+    Args:
+        given: photographs, descriptions and masks.
+        out: the folder to fill, which may lie among them.
+        first: whether only the first description of every photograph is wanted.
+
+    Raises:
+        ResultsError: no photograph is described, or no mask is of one, or there are phrases
+            without masks.
+        CompareError: a file in the folder of masks is not named like one, or there is none.
+        CaptionsError: the captions or phrases are in no known format.
+    """
+    if given.phrases and not given.masks:
+        raise ResultsError("--phrases is given without --masks, which mark what each phrase is of.")
+    said: dict[str, list[tuple[int, str]]] = defaultdict(list)
+    for name, number, text in numbered_captions(given.captions):
+        said[name].append((number, text))
+    below = visible_files(given.photos, [out, *filter(None, [given.masks])])
+    files = [file for file in below if file.suffix.lower() in READABLE]
+    names = {without_type(file) for file in files}
+    objects = Objects(given.masks, given.phrases, names, given.photos, out)
+    wanted = []
+    for file in files:
+        for number, text in sorted(captions_of(file, said) or [])[: 1 if first else None]:
+            name = Name(without_type(file), number)
+            made = f"{file}_{number}" if str(name) in names else str(name)
+            made = f"{name.photograph if first else made}.png"
+            wanted.append(Wanted(given.photos / file, text, made, *objects.of(name, text)))
+    if not wanted:
+        raise ResultsError(
+            f"{given.captions} describes none of the {len(files)} photographs in {given.photos}."
+        )
+    if given.masks and not any(picture.masks for picture in wanted):
+        raise ResultsError(
+            f"No mask in {given.masks} is named after a described photograph in {given.photos}: "
+            "NAME.0.png, NAME.1.png, ..."
+        )
+    return wanted
+
+
+def objects_digest(wanted: Sequence[Wanted]) -> str:
+    """What tells the masks and phrases of pictures from others; empty where there are no masks."""
+    masked = [picture for picture in wanted if picture.masks]
+    told = [f"{p.name} {p.phrases} {[digest_of(mask) for mask in p.masks]}" for p in masked]
+    text = "\n".join(told).encode("utf-8", "surrogateescape")
+    return digest(io.BytesIO(text)) if told else ""
+
+
+def colorize(colorizer: Colorizer, wanted: Sequence[Wanted], out: Path, how: Published) -> str:
+    """Make pictures; those that are there already stay.
 
     Args:
         colorizer: the model.
-        given: photographs, descriptions and masks.
+        wanted: the pictures.
         out: folder to fill.
         how: settings, which are kept beside the pictures.
 
@@ -130,12 +172,8 @@ def colorize(colorizer: Colorizer, given: Set, out: Path, how: Published) -> str
         A sentence on what was made.
 
     Raises:
-        ResultsError: no photograph is described, `out` has pictures made otherwise, or there are
-            phrases without masks.
-        CompareError: a file in the folder of masks is not named like one, or there is none.
-        CaptionsError: the captions or phrases are in no known format.
+        ResultsError: `out` has pictures made otherwise.
     """
-    wanted = _wanted(given, out, first=how.first)
     _require_same(out, how)
     counts = Counter[str]()
     for picture in tqdm(wanted):
@@ -152,38 +190,11 @@ def colorize(colorizer: Colorizer, given: Set, out: Path, how: Published) -> str
         _save(made, target)
         counts["made"] += 1
         counts["guided"] += bool(picture.masks)
-    guided = f" ({counts['guided']} of them by masks)" if given.masks else ""
+    guided = f" ({counts['guided']} of them by masks)" if how.objects else ""
     return (
         f"{out}: {counts['made']} pictures made{guided}, {counts['there']} were there, "
         f"{counts['left out']} left out, for the reasons above."
     )
-
-
-def _wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
-    """Every photograph with every description of it, or with the first."""
-    if given.phrases and not given.masks:
-        raise ResultsError("--phrases is given without --masks, which mark what each phrase is of.")
-    said: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name, number, text in numbered_captions(given.captions):
-        said[name].append((number, text))
-    others = [out, *filter(None, [given.masks])]
-    below = visible_files(given.photos, others)
-    files = [file for file in below if file.suffix.lower() in READABLE]
-    names = {without_type(file) for file in files}
-    objects = Objects(given.masks, given.phrases, names, given.photos, out)
-    wanted = []
-    for file in files:
-        texts = sorted(captions_of(file, said) or [])[: 1 if first else None]
-        for number, text in texts:
-            name = Name(without_type(file), None if first else number)
-            made = f"{name}.png" if first or str(name) not in names else f"{file}_{number}.png"
-            phrases, masks = objects.phrases(name, text), objects.masks(name)
-            wanted.append(Wanted(given.photos / file, text, made, phrases, masks))
-    if not wanted:
-        raise ResultsError(
-            f"{given.captions} describes none of the {len(files)} photographs in {given.photos}."
-        )
-    return wanted
 
 
 def _require_same(out: Path, how: Published) -> None:

@@ -45,19 +45,31 @@ def numbered_captions(path: Path) -> list[tuple[str, int, str]]:
     return list(_numbered(entries, path))
 
 
-def numbered_phrases(path: Path) -> list[tuple[str, int, tuple[str, ...]]]:
-    """Read the phrases of descriptions: file name, which of its descriptions, and the phrases.
+def numbered_phrases(path: Path) -> list[tuple[str, int | None, tuple[str, ...]]]:
+    """Read the phrases of descriptions.
 
     The file has a list of texts for every file name, or for every `<file name>_<number>`.
+
+    Returns:
+        The photo's file name, which of its descriptions they are of (None: whichever), and the
+        phrases.
 
     Raises:
         CaptionsError: if it is anything else.
     """
-    content = _read(path, "phrases")
-    for key, phrases in content.items():
-        if not isinstance(phrases, list) or not all(isinstance(text, str) for text in phrases):
-            raise CaptionsError(f"{path}: {key}: expected a list of texts, one for each mask")
-    return [(*_parted(key), tuple(map(str.strip, texts))) for key, texts in content.items()]
+    found: list[tuple[str, int | None, tuple[str, ...]]] = []
+    for key, phrases in _read(path, "phrases").items():
+        if not isinstance(phrases, list) or not all(map(_is_phrase, phrases)):
+            raise CaptionsError(
+                f"{path}: {key}: expected a list of texts of one line, one for each mask"
+            )
+        name, number = _parted(key)
+        found.append((name, number, tuple(map(str.strip, phrases))))
+    return found
+
+
+def _is_phrase(text: Any) -> bool:
+    return isinstance(text, str) and len(text.strip().splitlines()) == 1
 
 
 def _read(path: Path, what: str) -> dict[str, Any]:
@@ -70,10 +82,10 @@ def _read(path: Path, what: str) -> dict[str, Any]:
     return content
 
 
-def _parted(key: str) -> tuple[str, int]:
-    """A file name and the number behind it, 0 if there is none."""
+def _parted(key: str) -> tuple[str, int | None]:
+    """A file name and the number behind it, if there is one."""
     found = _NUMBERED.fullmatch(key)
-    return (found["name"], int(found["number"])) if found else (key, 0)
+    return (found["name"], int(found["number"])) if found else (key, None)
 
 
 def captions_of(path: PurePath, said: Mapping[str, Said]) -> Said | None:
@@ -93,13 +105,13 @@ def names_of(path: PurePath) -> tuple[str, ...]:
 
 def _numbered(entries: Mapping[str, Any], path: Path) -> Iterator[tuple[str, int, str]]:
     for key, value in entries.items():
-        name, first, texts = key, 0, value
+        name, first, texts = key, None, value
         if isinstance(value, str):
             texts = [value]
             name, first = _parted(key)
         if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
             raise CaptionsError(f"{path}: {key}: expected a text or a list of texts")
-        yield from ((name, number, text.strip()) for number, text in enumerate(texts, first))
+        yield from ((name, number, text.strip()) for number, text in enumerate(texts, first or 0))
 
 
 def _coco(content: Mapping[str, Any], path: Path) -> dict[str, list[str]]:

@@ -168,7 +168,9 @@ def test_phrases_stand_in_for_the_parts_of_a_sentence(tmp_path: Path) -> None:
     assert [tuple(r.phrases) for r in requests] == [("red cup",), ("the cup",), ()]
     assert notes == ["CLIP score is empty: no captions were given."]
     phrases.write_text('{"a.jpg": "red cup"}')
-    with pytest.raises(CaptionsError, match=r"a\.jpg: expected a list of texts, one for each mask"):
+    with pytest.raises(
+        CaptionsError, match=r"a\.jpg: expected a list of texts of one line, one for each mask"
+    ):
         match(Files([made], truth, captions, phrases, masks))
 
 

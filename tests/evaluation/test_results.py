@@ -93,6 +93,51 @@ def test_descriptions_with_masks_are_guided_by_them(
         colorize(small_checkpoint, photos, guided, *options)
 
 
+def test_first_descriptions_are_guided_by_their_own_masks_or_the_photographs(
+    small_checkpoint: Path, photos: Path, masks: Path, tmp_path: Path
+) -> None:
+    for number in (0, 1):
+        (masks / f"a_2.{number}.png").rename(masks / f"a_0.{number}.png")
+    phrases = tmp_path / "phrases.json"
+    made: dict[str, bytes] = {}
+    for name, key in [("numbered", "a.jpg_0"), ("general", "a.jpg"), ("other", "a.jpg_2")]:
+        phrases.write_text(json.dumps({key: ["a red", "cup"]}))
+        options = ["--first", "--masks", str(masks), "--phrases", str(phrases)]
+        colorize(small_checkpoint, photos, tmp_path / name, *options)
+        picture = tmp_path / name / "a.png"
+        made[name] = picture.read_bytes() if picture.exists() else b""
+    assert made["numbered"] == made["general"] != b""
+    assert made["other"] == b""  # two masks, and one phrase: the whole description
+
+
+def test_what_is_asked_for_is_looked_at_before_the_model_is_loaded(
+    photos: Path, masks: Path, tmp_path: Path
+) -> None:
+    checkpoint, out = tmp_path / "none.safetensors", tmp_path / "out"
+    phrases = tmp_path / "phrases.json"
+    cases = [(None, "cannot be read as phrases"), ({"a.jpg": ["a", " "]}, "texts of one line")]
+    for content, complaint in cases:
+        if content:
+            phrases.write_text(json.dumps(content))
+        with pytest.raises(SystemExit, match=complaint):
+            colorize(checkpoint, photos, out, "--masks", str(masks), "--phrases", str(phrases))
+    for file in masks.iterdir():
+        file.rename(masks / f"other.{file.name}")
+    with pytest.raises(SystemExit, match="is named after a described photograph"):
+        colorize(checkpoint, photos, out, "--masks", str(masks))
+
+
+def test_going_on_where_results_lie_among_the_masks(
+    small_checkpoint: Path, photos: Path, masks: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    texts = photos.parent / "phrases.json"
+    texts.write_text(json.dumps({"a.jpg": ["a", "cup"]}))
+    for count in (3, 0):
+        options = ["--masks", str(masks), "--phrases", str(texts)]
+        colorize(small_checkpoint, photos, masks / "out", *options)
+        assert f"{count} pictures made" in capsys.readouterr().out
+
+
 def test_masks_that_do_not_fit_cost_one_picture(
     small_checkpoint: Path,
     photos: Path,
@@ -173,6 +218,28 @@ def test_the_sampler_is_the_published_one(small_checkpoint: Path) -> None:
         model, True, 5, 4.5, positive, negative, sampler, sigmas, start
     )
     assert torch.equal(sampled, expected.args[0]["samples"])
+
+
+def test_parentheses_are_words_and_no_weights(small_checkpoint: Path) -> None:
+    colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=2, cfg=4.5))
+    luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
+    text, named = "a cup (left)", [("cup (left)", torch.ones(64, 64))]
+    found = [
+        colorizer.sample_as_published(luminance, text, some, guide(0.0), seed=5)
+        for some in ([], named)
+    ]
+    clip = colorizer.checkpoint.clip
+    assert clip is not None
+    plain = clip.encode_from_tokens_scheduled(clip.tokenize(text, disable_weights=True))
+    negative = nodes.CLIPTextEncode().encode(clip, "")[0]
+    positive, negative = (add_luminance(p, luminance) for p in (plain, negative))
+    sigmas, sampler = ReferenceSchedule.execute(colorizer.checkpoint.model, 2).args
+    start = empty_latent(luminance)
+    expected = SamplerCustom.execute(
+        colorizer.checkpoint.model, True, 5, 4.5, positive, negative, sampler, sigmas, start
+    ).args[0]["samples"]
+    assert torch.equal(found[0], expected)
+    assert (found[1] - expected).abs().max() < 1e-4 * expected.abs().max()
 
 
 def test_guidance_with_the_published_sampler_is_the_nodes_own(small_checkpoint: Path) -> None:

@@ -66,8 +66,8 @@ def test_each_description_keeps_its_number(tmp_path: Path) -> None:
 def test_phrases_are_lists_by_file_name_and_number(tmp_path: Path) -> None:
     path = tmp_path / "phrases.json"
     path.write_text('{"a.jpg": ["a cup", "a cat "], "b.jpg_2": ["a dog"]}', encoding="utf-8")
-    assert numbered_phrases(path) == [("a.jpg", 0, ("a cup", "a cat")), ("b.jpg", 2, ("a dog",))]
-    for content in ('{"a.jpg": "a cup"}', '{"a.jpg": [3]}'):
+    assert numbered_phrases(path) == [("a.jpg", None, ("a cup", "a cat")), ("b.jpg", 2, ("a dog",))]
+    for content in ('{"a.jpg": "a cup"}', '{"a.jpg": [3]}', '{"a.jpg": ["a cup", " "]}'):
         path.write_text(content, encoding="utf-8")
-        with pytest.raises(CaptionsError, match=r"a\.jpg: expected a list of texts"):
+        with pytest.raises(CaptionsError, match=r"a\.jpg: expected a list of texts of one line"):
             numbered_phrases(path)
