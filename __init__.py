@@ -3,17 +3,26 @@
 from pathlib import Path
 
 import comfyui_version
-import folder_paths
-from comfy_api.latest import ComfyExtension, io
 from packaging.version import Version
 
-WEB_DIRECTORY = "./lcad_nodes/web"  # the page looks below it for docs/<node id>.md
-WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
 OLDEST_COMFYUI = "0.3.75"
 
 
 class HostError(RuntimeError):
     """The ComfyUI that loads the pack is too old; the message says which is needed."""
+
+
+if Version(comfyui_version.__version__) < Version(OLDEST_COMFYUI):  # may lack what is imported next
+    raise HostError(
+        f"L-CAD needs ComfyUI {OLDEST_COMFYUI} or newer, and this is "
+        f"{comfyui_version.__version__}: update ComfyUI"
+    )
+
+import folder_paths  # noqa: E402
+from comfy_api.latest import ComfyExtension, io  # noqa: E402
+
+WEB_DIRECTORY = "./lcad_nodes/web"  # the page looks below it for docs/<node id>.md
+WEIGHTS = Path(__file__).parent / "lcad_nodes" / "weights"
 
 
 class LCADExtension(ComfyExtension):
@@ -33,14 +42,5 @@ class LCADExtension(ComfyExtension):
 
 
 async def comfy_entrypoint() -> LCADExtension:
-    """Give ComfyUI the extension.
-
-    Raises:
-        HostError: if ComfyUI is older than what the pack is tested with.
-    """
-    found = comfyui_version.__version__
-    if Version(found) < Version(OLDEST_COMFYUI):
-        raise HostError(
-            f"L-CAD needs ComfyUI {OLDEST_COMFYUI} or newer, and this is {found}: update ComfyUI"
-        )
+    """Give ComfyUI the extension."""
     return LCADExtension()

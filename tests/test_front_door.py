@@ -128,7 +128,7 @@ def test_an_error_inside_the_one_node_is_told_at_that_node(server: Server) -> No
     error = server.run(workflow)[-1]
     assert error["type"] == "execution_error"
     assert error["data"]["node_id"] == "colorize"
-    assert "image is 1 x 91 x 135 x 4 (RGBA)" in error["data"]["exception_message"]
+    assert "image is 1 x 91 x 135 x 4: it must be" in error["data"]["exception_message"]
 
 
 def test_a_wrong_value_is_refused_at_once(server: Server) -> None:

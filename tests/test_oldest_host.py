@@ -111,6 +111,7 @@ def test_an_older_host_says_what_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, version: str
 ) -> None:
     monkeypatch.setattr(comfyui_version, "__version__", version)
+    monkeypatch.setitem(sys.modules, "comfy_api.latest", None)  # as it lacks it
     with caplog.at_level(logging.WARNING):
         assert not load(tmp_path / "pack")
     assert f"L-CAD needs ComfyUI {oldest()} or newer, and this is {version}" in caplog.text

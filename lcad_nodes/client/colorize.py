@@ -13,8 +13,9 @@ from pathlib import Path
 from PIL import Image
 from tqdm import tqdm
 
+from ..files.digests import digest_of
 from . import photos
-from .jobs import Job, ResultError, digest_of
+from .jobs import Job, ResultError
 from .photos import Photo, PhotoError
 from .server import (
     ROOT,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from os.path import realpath
 from pathlib import Path
 
-from ..files.digests import digest
+from ..files import digests
 from ..files.formats import READABLE, WRITABLE
 from .photos import is_touched, made_from
 from .workflow import Settings
@@ -101,8 +101,8 @@ class Job:
 
 def digest_of(file: Path) -> str:
     """Of what is in a file, to tell it from others; empty if it cannot be read."""
-    with suppress(OSError), file.open("rb") as content:
-        return digest(content)
+    with suppress(OSError):
+        return digests.digest_of(file)
     return ""
 
 
@@ -129,7 +129,9 @@ def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
     beside = {path.name for path in inner if out is None or realpath(path) != realpath(out)}
     photos = [path for path in shown if path not in inner and path.suffix.lower() in READABLE]
     others = {path.suffix.lower() or path.name for path in {*shown} - {*inner} - {*photos}}
-    photos = [path for path in photos if not path.stem.endswith(MARK)]
+    named_so = [path for path in photos if path.stem.endswith(MARK)]
+    photos = [path for path in photos if path not in named_so]
+    strange = {path.name for path in named_so if made_from(path) is None}
     if beside:
         logger.info(
             "%s: the photos in its folders are left out: %s. Colorize each folder by itself, or "
@@ -139,6 +141,8 @@ def in_folder(folder: Path, text: str, out: Path | None) -> list[Job]:
         )
     if others:
         logger.info("%s: its files of other kinds are left out: %s", folder, _listed(others))
+    if strange:
+        logger.info("%s: what is named like a result is left out: %s", folder, _listed(strange))
     if not photos:
         raise TableError(f"There is no photo in {folder}.")
     return _checked([Job(path, text, (out or folder) / default_out(path).name) for path in photos])

@@ -18,9 +18,3 @@ def heat(values: Tensor) -> Tensor:
 
     palette = ColorMap(ColorMapType.hot, num_colors=COLORS, device=values.device)
     return apply_colormap(values, palette)
-
-
-def stretch(maps: Tensor) -> Tensor:
-    """Stretch every map to [0, 1], its least value 0 and its greatest 1: ...,H,W."""
-    low, high = maps.amin(dim=(-2, -1), keepdim=True), maps.amax(dim=(-2, -1), keepdim=True)
-    return (maps - low) / (high - low).clamp(min=1e-12)

@@ -1,7 +1,7 @@
 """What each part of the method is worth: taken out, or set otherwise, one at a time."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from time import perf_counter
@@ -168,7 +168,7 @@ def _add(model: Colorizer, scenes: Sequence[Scene], seed: int, ablated: Sequence
 
     for one in ablated:
         variation = one.variation
-        seen = read if variation.unet_reads else replace(read, features=unread.features)
+        seen = read if variation.unet_reads else read._replace(features=unread.features)
         start = perf_counter()
         latents = model.sample_guided(seen, texts, objects, variation.guiding, seed)
         seconds = (perf_counter() - start) / len(scenes)

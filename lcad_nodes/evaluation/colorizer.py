@@ -1,7 +1,7 @@
 """Colorizing many pictures as the nodes do: the same functions of the host room, in batches."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,7 @@ class Colorizer:
         size = luminance.geometry.working
         working = luminance.geometry.place(luminance.lightness, "bilinear")
         photo = luminance.geometry.unpad(working)
-        small = replace(luminance, lightness=photo, geometry=Geometry.fit(size, 0))
+        small = luminance._replace(lightness=photo, geometry=Geometry.fit(size, 0))
         return lightness(self.decode(latents, small, "decoder")), photo
 
     @torch.inference_mode()
@@ -184,7 +184,7 @@ class Colorizer:
 
 def without_luminance(luminance: Luminance) -> Luminance:
     """Features of zeros: what reads them computes as if it had no weights for them."""
-    return replace(luminance, features=tuple(map(torch.zeros_like, luminance.features)))
+    return luminance._replace(features=tuple(map(torch.zeros_like, luminance.features)))
 
 
 def _plain(text: str) -> str:

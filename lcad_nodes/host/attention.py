@@ -4,7 +4,8 @@ from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
 from ..model.attention import AttentionRecorder
-from .conditioning import Conditioning, ConditioningError
+from .conditioning import Conditioning
+from .errors import ConditioningError
 from .guidance import Guidance, guidance_of, guide_attention
 from .instances import Instances
 from .luminance import Luminance

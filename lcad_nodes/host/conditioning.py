@@ -18,11 +18,9 @@ from .errors import ConditioningError
 from .hints import GEOMETRY_KEY, hints_placed
 from .luminance import Luminance
 from .merges import check_merges
-from .origin import Origin, origin_of
+from .origin import ORIGIN_KEY, Origin, origin_of
 
 Conditioning = Sequence[Any]
-ORIGIN_KEY = "lcad_origin"
-"""Where a conditioning carries the encoder that its luminance is from."""
 INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
 DIGESTS_KEY = "lcad_digests"

@@ -21,7 +21,9 @@ from torch import Tensor, cat
 
 from ..model.geometry import LATENT_PIXEL
 from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
-from .conditioning import GEOMETRY_KEY, ConditioningError, checked
+from .conditioning import checked
+from .errors import ConditioningError
+from .hints import GEOMETRY_KEY
 from .instances import INSTANCES_KEY, Instances, check_tokens
 
 Mode = Literal["fast", "reference"]
@@ -340,7 +342,8 @@ class GuidedAttention:
             )
         layer = (options["block"], options["block_index"], index)
         grid = options["activations_shape"][2:]
-        logits = self._logits(current, chunk, layer, q, k, grid, options["n_heads"])
+        masks = masks_on_grid(chunk.masks.to(q.device), grid)
+        logits = self._logits(current, masks, chunk.prompt_tokens, layer, q, k, options["n_heads"])
         if self.observe is not None and current.phase != "first":
             self.observe(logits, grid, chunk.prompt_tokens)
         return attend(logits, v)
@@ -348,26 +351,26 @@ class GuidedAttention:
     def _logits(
         self,
         current: Pass,
-        chunk: InstanceMasks,
+        masks: Tensor,
+        prompt_tokens: int,
         layer: Any,
         q: Tensor,
         k: Tensor,
-        grid: tuple[int, int],
         heads: int,
     ) -> Tensor:
         """Compute what a layer attends with in this pass."""
         if current.phase == "second":
             return current.kept.pop(layer)
         logits = attention_logits(q, k, heads)
-        if current.phase == "off" or chunk.masks is None:
+        if current.phase == "off":
             return logits
         guided = guide_logits(
             logits,
-            masks_on_grid(chunk.masks.to(q.device), grid),
+            masks,
             [item.tokens for item in self.guidance.instances.items],
             self.guidance.strength,
             self.guidance.reduction,
-            chunk.prompt_tokens,
+            prompt_tokens,
         )
         if current.phase == "first":
             current.kept[layer] = guided

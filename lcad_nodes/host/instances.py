@@ -51,11 +51,6 @@ class Instances:
 
     items: tuple[Instance, ...]
 
-    @property
-    def masks(self) -> Tensor:
-        """All masks, instances x H x W."""
-        return torch.stack([item.mask for item in self.items])
-
     def equals(self, other: "Instances | None") -> bool:
         """Whether another has the same phrases, tokens and masks.
 

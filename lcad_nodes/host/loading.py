@@ -81,13 +81,11 @@ class LuminanceSD15(comfy.supported_models.SD15):
         return saved | {PREFIXES["encoder"] + name: weight for name, weight in encoder.items()}
 
 
-def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
+def load_checkpoint(path: str) -> Checkpoint:
     """Load a checkpoint of the published layout, at any width.
 
     Args:
         path: a `.safetensors` file, or a Lightning `.ckpt` (read without running its code).
-        disable_dynamic: keep the UNet out of the host's dynamic memory; the host asks for this
-            where it needs a second copy of the model.
 
     Raises:
         CheckpointError: if the file is none, or holds no luminance-conditioned UNet, or no
@@ -105,13 +103,13 @@ def load_checkpoint(path: str, disable_dynamic: bool = False) -> Checkpoint:
     _check_extended(parts.unet, name)
     if not parts.encoder:
         raise CheckpointError(
-            f"{name} holds no luminance encoder (tensors below '{PREFIXES['encoder']}'). Load a "
-            "UNet alone with 'Load UNet (L-CAD)', and the encoder from the checkpoint it was "
-            "trained with."
+            f"{name} holds no luminance encoder (tensors below '{PREFIXES['encoder']}'). Move it "
+            "to models/diffusion_models and load it with 'Load UNet (L-CAD)', and the encoder from "
+            "the checkpoint it was trained with."
         )
     vae = _build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE")
-    model = _build_model(parts.unet, name, disable_dynamic, FittedLatent(vae) if vae else None)
-    model.cached_patcher_init = (load_checkpoint, (path,), 0)
+    model = _build_model(parts.unet, name, latent_format=FittedLatent(vae) if vae else None)
+    model.cached_patcher_init = (load_unet, (path,))  # a second UNet needs no second VAE
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, trained_at(path))
     model.model.model_config.encoder = encoder
@@ -143,7 +141,8 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     Args:
         path: a whole checkpoint, or a UNet by itself, in Stable Diffusion's names with or without
             their prefix, or in diffusers'.
-        disable_dynamic: see `load_checkpoint`.
+        disable_dynamic: keep the UNet out of the host's dynamic memory; the host asks for this
+            where it needs a second copy of the model.
 
     Raises:
         CheckpointError: if the file holds no such UNet.
@@ -158,7 +157,7 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     _check_extended(unet, name)
     if parts.encoder and LAST_OUTPUT not in parts.encoder:
         raise CheckpointError(f"the luminance encoder of {name} lacks {LAST_OUTPUT}")
-    model = _build_model(unet, name, disable_dynamic)
+    model = _build_model(unet, name, disable_dynamic=disable_dynamic)
     model.cached_patcher_init = (load_unet, (path,))
     if parts.encoder:
         set_origin(model, Origin.of(parts.encoder, name))
@@ -215,7 +214,11 @@ def _lacking(name: str, part: str) -> None:
 
 
 def _build_model(
-    unet: StateDict, name: str, disable_dynamic: bool, latent_format: SD15 | None = None
+    unet: StateDict,
+    name: str,
+    *,
+    disable_dynamic: bool = False,
+    latent_format: SD15 | None = None,
 ) -> ModelPatcher:
     """Put a UNet into the host's model class, in the type and on the device that the host picks."""
     config = LuminanceSD15(comfy.model_detection.detect_unet_config(unet, ""))
@@ -232,7 +235,7 @@ def _build_model(
     config.set_inference_dtype(dtype, management.unet_manual_cast(dtype, device, types))
     initial_device = management.unet_inital_load_device(parameters, dtype)
     # On the CPU the file's mapped pages become the weights, instead of being copied into them.
-    assign = initial_device.type == "cpu"
+    assign = initial_device.type == "cpu" and not management.force_channels_last()
     model = config.get_model(unet, device=torch.device("meta") if assign else initial_device)
     model.device = initial_device
     _check_fit(shapes(model.diffusion_model), unet, f"the UNet of {name}")

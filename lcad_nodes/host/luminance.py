@@ -1,7 +1,7 @@
 """A photo's luminance features: computed once, read by the UNet and added in the decoder."""
 
 import hashlib
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import comfy.model_management as management
 import torch
@@ -29,9 +29,10 @@ MEMORY_PER_PIXEL = 1767
 """Values that the encoder holds at a time a pixel: the host's figure for the same stack."""
 
 
-@dataclass(frozen=True, eq=False)
-class Luminance:
+class Luminance(NamedTuple):
     """What the networks know of a batch of photos (paper section 3.1).
+
+    A tuple, as the host looks into these alone to see what an output takes of its memory.
 
     Attributes:
         features: the encoder's ten outputs, BxCxhxw each, on the host's intermediate device.
@@ -57,8 +58,7 @@ class Luminance:
         """Take one photo out; a number beyond the last goes through them anew."""
         number %= self.photos
         one = slice(number, number + 1)
-        return replace(
-            self,
+        return self._replace(
             features=tuple(feature[one] for feature in self.features),
             lightness=self.lightness[one],
             digests=self.digests[one],

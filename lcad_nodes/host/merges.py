@@ -5,9 +5,12 @@ from typing import Any
 
 from comfy.model_patcher import ModelPatcher
 
+from ..model.patch import FIRST_CONVOLUTION
 from .errors import ConditioningError
 
-FIRST_CONVOLUTION = "diffusion_model.input_blocks.0.0.weight"
+NETWORK = "diffusion_model."
+"""Where the UNet is in the host's model."""
+WIDENED = NETWORK + FIRST_CONVOLUTION
 """What luminance widens."""
 _REFUSAL = (
     "the model is a merge with one that does not read a photo's luminance: merge Stable Diffusion "
@@ -28,11 +31,11 @@ def check_merges(model: ModelPatcher) -> None:
     """
     unpatched = model.model.model_config.unet_config.get("in_channels", 0)
     own = unpatched
-    for _, value, own_share, *_ in model.patches.get(FIRST_CONVOLUTION, []):
+    for _, value, own_share, *_ in model.patches.get(WIDENED, []):
         if isinstance(value, list) and own_share != 1 and _width(value) != own:
             raise ConditioningError(_REFUSAL)
         own = max(own, _padded(value))
-    hooks = (patches.get(FIRST_CONVOLUTION, []) for patches in model.hook_patches.values())
+    hooks = (patches.get(WIDENED, []) for patches in model.hook_patches.values())
     for _, value, *_ in chain.from_iterable(hooks):
         is_model = isinstance(value, tuple) and value[0] == "model_as_lora"
         if is_model and {value[1][0].shape[1], unpatched} != {own}:

@@ -15,7 +15,8 @@ LAST_OUTPUT = "zero_conv_mid2.weight"
 """The encoder's tensor that tells it apart: it starts from zeros, so every training has its own."""
 ROUNDING = 0.1
 """Relative difference up to which two encoders are one that was stored in other types."""
-_KEY = "lcad_origin"
+ORIGIN_KEY = "lcad_origin"
+"""Where a patcher, and a conditioning with luminance, carries the encoder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,9 +47,9 @@ class Origin:
 
 def set_origin(patcher: ModelPatcher, origin: Origin | None) -> None:
     """Have the patcher of a model, a VAE or an encoder remember the encoder; its clones do, too."""
-    patcher.set_attachments(_KEY, origin)
+    patcher.set_attachments(ORIGIN_KEY, origin)
 
 
 def origin_of(patcher: ModelPatcher) -> Origin | None:
     """Return the encoder that a model, a VAE or an encoder belongs to, if it is known."""
-    return patcher.get_attachment(_KEY)
+    return patcher.get_attachment(ORIGIN_KEY)

@@ -20,12 +20,11 @@ from .conditioning import PATCHED_CHANNELS, sample_one_photo
 from .files import check_family, read_tensors
 from .loading import RESOLUTION_METADATA, build_encoder, trained_at
 from .luminance import TRAINED_AT
+from .merges import NETWORK
 from .origin import origin_of, set_origin
 
 FOLDER = "model_patches"
 """The host's name for the folder of such files."""
-NETWORK = "diffusion_model."
-"""Where the UNet is in the host's model."""
 
 logger = logging.getLogger(__name__)
 

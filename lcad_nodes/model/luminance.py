@@ -210,11 +210,6 @@ class LuminanceEncoder(nn.Module):
         encoder.to_empty(device="cpu").load_state_dict(used)
         return encoder
 
-    @property
-    def gray_channels(self) -> int:
-        """Channels of the last output, which the UNet's first convolution reads."""
-        return self.config.widths[-1]
-
     def forward(self, hint: Tensor) -> list[Tensor]:
         """Compute the features of gray photos.
 

@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor, to_pil_image
 
-from ..color.heatmap import heat, stretch
+from ..color.heatmap import heat
 from ..host.instances import Instances
 from ..model.phrases import PhraseError, locate
 from .text import INK, PAPER, Color, Fonts, Piece, set_text
@@ -34,7 +34,7 @@ def draw_instances(instances: Instances, text: str) -> Tensor:
         An IMAGE, 1xHxWx3 in [0, 1].
     """
     palette = _palette(len(instances.items))
-    masks = _paint_masks(instances.masks.cpu(), palette)
+    masks = _paint_masks([item.mask for item in instances.items], palette)
     phrases = [item.phrase for item in instances.items]
     pieces = _in_colors(text, phrases, palette)
     described = set_text(pieces, max(masks.width, NARROWEST), LETTER)
@@ -52,13 +52,15 @@ def draw_attention(photos: Tensor, maps: Tensor, phrases: Sequence[str]) -> Tens
     Returns:
         An IMAGE, (B * phrases) x (H + caption) x W x 3 in [0, 1], photo by photo.
     """
+    from kornia.enhance import normalize_min_max
+
     size = LETTER * max(maps.shape[2:]) // SIDE
     captions = [
         set_text([Piece(phrase, INK)], maps.shape[3], max(LETTER, size)) for phrase in phrases
     ]
     height = max(caption.height for caption in captions)
     shown = []
-    for photo, of_photo in zip(photos, stretch(maps), strict=True):
+    for photo, of_photo in zip(photos, normalize_min_max(maps), strict=True):
         for strength, words in zip(of_photo, captions, strict=True):
             glow = heat(strength[None, None])[0]
             lit = to_pil_image(torch.lerp(photo, glow, 0.25 + 0.5 * strength).cpu())
@@ -72,13 +74,13 @@ def _palette(count: int) -> list[Color]:
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in bright]
 
 
-def _paint_masks(masks: Tensor, palette: list[Color]) -> Image.Image:
+def _paint_masks(masks: Sequence[Tensor], palette: list[Color]) -> Image.Image:
     """Paint masks one over the other, each with its number in its middle."""
-    height, width = masks.shape[1:]
+    height, width = masks[0].shape
     scale = SIDE / max(height, width)
     size = max(1, round(width * scale)), max(1, round(height * scale))
     canvas = Image.new("RGB", size, PAPER)
-    areas = [to_pil_image(mask.clamp(0, 1)).resize(size) for mask in masks]
+    areas = [to_pil_image(mask).resize(size) for mask in masks]
     for area, color in zip(areas, palette, strict=True):
         canvas.paste(color, mask=area)
     draw = ImageDraw.Draw(canvas)

@@ -8,7 +8,7 @@ from math import isfinite
 
 from comfy_api.latest import io, ui
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torchvision.transforms.functional import resize
 
 from ..color.measures import color_difference, colorfulness, psnr, ssim
 from ..color.names import judge_objects
@@ -122,9 +122,14 @@ def _by_objects(picture: Tensor, instances: Instances) -> Figures:
     It tells of binding where they name different ones.
     """
     instances.check_size((picture.shape[1], picture.shape[2]))
-    masks = interpolate(instances.masks[None], picture.shape[1:], mode="nearest-exact")[0]
-    phrases = [item.phrase for item in instances.items]
-    judged = judge_objects(picture, zip(phrases, masks.to(picture), strict=True))
+    # Smoothly: a small mask of a larger photo keeps some weight.
+    judged = judge_objects(
+        picture,
+        (
+            (item.phrase, resize(item.mask[None], [*picture.shape[1:]])[0].to(picture))
+            for item in instances.items
+        ),
+    )
     share = sum(right for _, right in judged) / len(judged) if judged else None
     several = len({color for color, _ in judged}) > 1
     return {"color_accuracy": share, "binding": share if several else None}

@@ -19,20 +19,24 @@ def from_image(image: Tensor, name: str = "image") -> Tensor:
     """Take an IMAGE input to torch's layout.
 
     Args:
-        image: BxHxWx3; values beyond [0, 1], as sharpening and scaling leave, are clamped.
+        image: BxHxWx3, or BxHxWx1 for gray; values beyond [0, 1], as sharpening and scaling leave,
+            are clamped.
         name: the input's name, for the message.
 
     Returns:
         Bx3xHxW float32 in [0, 1].
 
     Raises:
-        InputError: if it is not an RGB image, or holds NaN or infinity.
+        InputError: if it is neither an RGB nor a gray image, or holds NaN or infinity.
     """
+    if image.ndim == 4 and image.shape[-1] == 1:
+        image = image.expand(-1, -1, -1, 3)
     if image.ndim != 4 or image.shape[-1] != 3 or not image.numel():
-        channels = " (RGBA)" if image.ndim == 4 and image.shape[-1] == 4 else ""
+        has_alpha = image.ndim == 4 and image.shape[-1] == 4
         raise InputError(
-            f"{name} is {' x '.join(map(str, image.shape))}{channels}: it must be an RGB image, "
-            "batch x height x width x 3. 'Split Image with Alpha' takes an alpha channel off."
+            f"{name} is {' x '.join(map(str, image.shape))}: it must be an RGB image, batch x "
+            "height x width x 3"
+            + (". 'Split Image with Alpha' takes its alpha channel off" if has_alpha else "")
         )
     low, high = image.aminmax()  # without copies of large scans
     if not (low.isfinite() and high.isfinite()):

@@ -106,6 +106,7 @@ def test_folders_within_a_folder_are_said_to_be_left_out(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    (folder / "a.color.jpg").unlink()
     in_folder(folder, "", None)
     assert not caplog.text
     (folder / "1950").mkdir()
@@ -129,10 +130,12 @@ def test_files_that_are_no_photos_are_said_to_be_left_out(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
+    make(Job(folder / "b.png", "", folder / "b.color.png"), Settings())
     for name in ("d.heic", "e.HEIC", "table.csv", ".hidden"):
         (folder / name).touch()
     in_folder(folder, "", None)
     assert "its files of other kinds are left out: .csv, .heic" in caplog.text
+    assert caplog.messages[-1].endswith("named like a result is left out: a.color.jpg")
 
 
 def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> None:
@@ -220,6 +223,11 @@ def test_the_shipped_model_is_told_from_its_other_versions() -> None:
     settings = with_checkpoint(Settings(), None)
     assert settings.checkpoint == "lcad-mini.safetensors"
     assert settings.digest == digest_of(WEIGHTS / "lcad-mini.safetensors")
+
+
+def test_a_model_that_cannot_be_read_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="model"):
+        with_checkpoint(Settings(), tmp_path / "model.safetensors")
 
 
 def test_another_model_of_the_same_name_is_another_setting(tmp_path: Path) -> None:

@@ -428,7 +428,7 @@ def test_lora(scene: Scene, guided: Tensor, tmp_path: Path) -> None:
     assert same(on_unet, scene.sample(scene.guided(load(scene.model, 3.0, 0.0)[0])))
 
     _, clip = load(scene.model, 0.0, 3.0)
-    masks = list(scene.instances.masks)
+    masks = [item.mask for item in scene.instances.items]
     styled, instances = encode_instances(clip, "a red cup, a blue hat", "", masks)
     positive = add_luminance(styled, scene.luminance)
     on_clip = scene.sample(scene.guided(instances=instances), positive)
@@ -644,7 +644,7 @@ def test_a_guided_prompt_for_part_of_the_steps(scene: Scene) -> None:
 
 def test_a_phrase_across_two_chunks_is_guided_in_both(scene: Scene) -> None:
     text = "very " * 73 + "old red cup, blue hat"
-    phrases, masks = "old red cup\nblue hat", list(scene.instances.masks)
+    phrases, masks = "old red cup\nblue hat", [item.mask for item in scene.instances.items]
     assert scene.loaded.clip is not None
     conditioning, whole = encode_instances(scene.loaded.clip, text, phrases, masks)
     cup, hat = whole.items
@@ -742,7 +742,7 @@ def test_instances_that_the_host_made_anew_are_the_same(scene: Scene, guided: Te
 
 def test_two_guided_models_do_not_disturb_each_other(scene: Scene, guided: Tensor) -> None:
     assert scene.loaded.clip is not None
-    masks = list(scene.instances.masks.flip(0))
+    masks = [item.mask for item in reversed(scene.instances.items)]
     other, instances = encode_instances(scene.loaded.clip, "a green tree, a gray car", "", masks)
     positive = add_luminance(other, scene.luminance)
     first, second = scene.guided(), scene.guided(instances=instances, mode="reference")

@@ -127,8 +127,7 @@ def test_guidance_begins_and_ends_when_told(scene: Scene) -> None:
 def test_a_batch_is_guided_as_its_photos_alone(scene: Scene, mode: str) -> None:
     first = scene.luminance
     second = tuple(feature.flip(-1) for feature in first.features)
-    both = replace(
-        first,
+    both = first._replace(
         features=tuple(map(lambda a, b: torch.cat([a, b]), first.features, second)),
         lightness=first.lightness.expand(2, -1, -1, -1),
     )

@@ -211,7 +211,7 @@ def test_a_second_one_without_dynamic_memory_can_be_written_to(
     """The host maps files for reading alone, and writes LoRAs and hooks into such a model."""
     tensors = read_tensors(str(small_checkpoint))
     monkeypatch.setattr("lcad_nodes.host.loading.read_tensors", lambda _path: tensors)
-    model = load_checkpoint(str(small_checkpoint), disable_dynamic=True).model
+    model = load_unet(str(small_checkpoint), disable_dynamic=True)
     mapped = {tensor.data_ptr() for tensor in tensors.values()}
     assert not mapped & {weight.data_ptr() for weight in model.model.diffusion_model.parameters()}
 

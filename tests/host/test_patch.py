@@ -300,7 +300,7 @@ def test_the_nodes_save_a_patch_and_find_it_by_name(family: Family) -> None:
     name = "node_00001_.safetensors"
     assert name in folder_paths.get_filename_list(FOLDER)
     patched, encoder = ApplyPatch.execute(plain_model(family.base), name, 1.0).args
-    assert extra_channels(patched) == encoder.model.gray_channels
+    assert extra_channels(patched) == encoder.model.config.widths[-1]
 
 
 def test_a_changed_text_encoder_is_named(

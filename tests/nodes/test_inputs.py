@@ -1,6 +1,5 @@
 """What users connect by mistake, and what happens then, before any long work."""
 
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -376,8 +375,8 @@ def test_the_preview_shows_the_phrases_in_the_text_without_its_weights(pack: Pac
 @pytest.mark.parametrize(
     ("broken", "message"),
     [
-        (torch.rand(1, 8, 8, 4), r"image is 1 x 8 x 8 x 4 \(RGBA\): it must be an RGB image"),
-        (torch.rand(1, 8, 8, 1), "must be an RGB image"),
+        (torch.rand(1, 8, 8, 4), "image is 1 x 8 x 8 x 4: it must .* takes its alpha channel off"),
+        (torch.rand(1, 8, 8, 2), "must be an RGB image, batch x height x width x 3$"),
         (torch.rand(8, 8, 3), "must be an RGB image"),
         (torch.rand(0, 8, 8, 3), "must be an RGB image"),
         (torch.full((1, 8, 8, 3), torch.nan), "192 values that are NaN or infinite"),
@@ -386,6 +385,15 @@ def test_the_preview_shows_the_phrases_in_the_text_without_its_weights(pack: Pac
 def test_broken_images(pack: Pack, broken: Tensor, message: str) -> None:
     with pytest.raises(InputError, match=message):
         EncodeLuminance.execute(pack.encoder, broken, 0)
+
+
+def test_a_gray_image_of_one_channel_is_a_photo(pack: Pack) -> None:
+    gray = torch.rand(1, 64, 64, 1)
+    one, three = (
+        EncodeLuminance.execute(pack.encoder, image, 0).args[0]
+        for image in (gray, gray.expand(-1, -1, -1, 3))
+    )
+    assert torch.equal(one.lightness, three.lightness)
 
 
 def test_a_model_without_luminance(pack: Pack) -> None:
@@ -416,7 +424,7 @@ def test_parts_that_the_checkpoint_does_not_hold(pack: Pack) -> None:
 
 def test_luminance_from_the_encoder_of_another_checkpoint(pack: Pack) -> None:
     luminance = pack.luminance(photo())
-    luminance = replace(luminance, features=tuple(f[:, :32] for f in luminance.features))
+    luminance = luminance._replace(features=tuple(f[:, :32] for f in luminance.features))
     with pytest.raises(ConditioningError, match=r"reads 128 channels .* has 32"):
         pack.sample(luminance)
     latent = {"samples": torch.zeros(1, 4, 8, 8)}

@@ -91,6 +91,15 @@ def test_masks_may_be_of_another_scale() -> None:
     assert found["color_accuracy"] == 0.5
 
 
+def test_a_small_mask_of_a_larger_photo_still_counts() -> None:
+    masks = torch.zeros(2, 160, 160)
+    masks[0, 81:83, 21:23] = masks[1, 81:83, 121:123] = 1
+    named = ("a red dot", "a red stain")
+    dots = Instances(tuple(Instance(n, (1,), m) for n, m in zip(named, masks, strict=True)))
+    (found,) = score(picture(RED, BLUE), instances=dots)
+    assert found["color_accuracy"] == 0.5
+
+
 def test_one_truth_serves_a_whole_batch() -> None:
     truth = picture(RED, BLUE)
     errors = [found["delta_e2000"] for found in score(torch.cat([truth, 1 - truth]), truth)]
