@@ -1,10 +1,13 @@
 """The size that colors are made at where the user names none."""
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy_execution.caching import RAMPressureCache
 from golden_weights import golden_state_dict
 from safetensors.torch import save_file
 
@@ -70,3 +73,17 @@ def test_a_size_that_nothing_is_trained_at_is_an_error_that_names_file_and_size(
 
 def test_the_smallest_and_the_largest_size_are_taken(tmp_path: Path) -> None:
     assert stated(tmp_path, "64x2048") == (64, 2048)
+
+
+def test_the_host_knows_what_the_features_of_a_photo_take(encoder: ModelPatcher) -> None:
+    """When its memory runs low, it drops what is large; it looks for tensors in tuples alone."""
+    with torch.inference_mode():
+        luminance = encode_luminance(encoder.clone(), PHOTO, 64)
+    size = sum(feature.nbytes for feature in luminance.features)
+    everywhere = 1 << 60
+    for least, is_dropped in [(everywhere, False), (size, True)]:
+        cache: Any = RAMPressureCache(None)
+        cache.cache = {"photo": SimpleNamespace(outputs=[[luminance]])}
+        cache.used_generation, cache.timestamps = {"photo": cache.generation}, {"photo": 0.0}
+        cache.ram_release(everywhere, free_active=True, min_entry_size=least)
+        assert ("photo" not in cache.cache) is is_dropped
