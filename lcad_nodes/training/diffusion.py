@@ -35,6 +35,7 @@ from .networks import (
     conditioned_input,
     extend_first_convolution,
     load_text_encoder,
+    load_tokenizer,
     load_unet,
     load_vae,
     text_from_transformers,
@@ -73,15 +74,16 @@ class EncodedBatch:
 class FrozenEncoders:
     """Stage 1's networks and the tokenizer: pictures and texts in, what the UNet needs out."""
 
-    def __init__(self, parts: CheckpointParts, tokenizer: Path, accelerator: Accelerator) -> None:
+    def __init__(
+        self, parts: CheckpointParts, tokenizer: CLIPTokenizer, accelerator: Accelerator
+    ) -> None:
         self.vae = load_vae(parts.vae).requires_grad_(False)
         self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).requires_grad_(False)
         for network in (self.vae, self.encoder):
             # Of a CPU's time, channels last takes a third off.
             network.to(accelerator.device)
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.accelerator = accelerator
-        self.tokenizer = CLIPTokenizer.from_pretrained(tokenizer)
+        self.accelerator, self.tokenizer = accelerator, tokenizer
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> EncodedBatch:
@@ -158,7 +160,7 @@ class Diffusion(nn.Module):
 
     def _place_nouns(self, kinds: Kinds) -> None:
         """Put nouns beside their like, and keep all embeddings where they are from then on."""
-        tokenizer = CLIPTokenizer.from_pretrained(self.config.tokenizer)
+        tokenizer = load_tokenizer(Path(self.config.tokenizer))
         table = cast(nn.Embedding, self.text.get_input_embeddings()).weight.requires_grad_(False)
         vocabulary = tokenizer.get_vocab()
         placed = place_nouns(table, vocabulary, tokenizer.tokenize, kinds, SPOKEN)
@@ -311,11 +313,13 @@ def train(config: DiffusionConfig) -> Path:
     """Train stage 2 and return the path of the complete checkpoint.
 
     Raises:
+        TokenizerError: if the tokenizer is not there.
         LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
         ConfigError: if there is nothing to freeze that is to be frozen.
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)
+    tokenizer = load_tokenizer(Path(config.tokenizer))
     start = read_checkpoint(Path(config.start))
     if not start.vae or not start.encoder:
         raise LayoutError(
@@ -324,6 +328,6 @@ def train(config: DiffusionConfig) -> Path:
         )
     stage = Diffusion(config, start)
     fit = Fit(stage, config.fit, "diffusion", config.data.size)
-    encode = FrozenEncoders(start, Path(config.tokenizer), fit.accelerator)
+    encode = FrozenEncoders(start, tokenizer, fit.accelerator)
     shown = cache(partial(first_batch, config.data, fit.accelerator))
     return fit.run(Pool(config, encode).batches, lambda: stage.samples(shown(), encode))

@@ -3,12 +3,13 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..model import checkpoint
 from ..model.checkpoint import StateDict, count_modules
@@ -28,6 +29,10 @@ BLOCK_OUTPUT = re.compile(r"\.(attn\d\.to_out\.0|ff\.net\.2)\.")
 
 class WidthError(ValueError):
     """A network cannot be built at these widths; the message names the width."""
+
+
+class TokenizerError(ValueError):
+    """A folder does not hold CLIP's tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -207,6 +212,24 @@ def load_text_encoder(text: StateDict) -> CLIPTextModel:
     plain.pop("embeddings.position_ids", None)  # a buffer in old checkpoints
     network.load_state_dict({own.get(name, name): tensor for name, tensor in plain.items()})
     return network
+
+
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Read CLIP's tokenizer.
+
+    Args:
+        folder: holds its vocab.json and merges.txt.
+
+    Raises:
+        TokenizerError: if one is missing; transformers would go on with a vocabulary of two tokens.
+    """
+    missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
+    if missing:
+        raise TokenizerError(
+            f"tokenizer = {folder}: there is no {' and no '.join(missing)}. Name the folder with "
+            "CLIP's vocabulary; every ComfyUI has one in comfy/sd1_tokenizer"
+        )
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
 
 
 def text_from_transformers(text: StateDict) -> StateDict:

@@ -17,7 +17,13 @@ from lcad_nodes.training import diffusion
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.guidance import Instances
-from lcad_nodes.training.networks import TextConfig, UNetConfig, build_unet, load_text_encoder
+from lcad_nodes.training.networks import (
+    TextConfig,
+    TokenizerError,
+    UNetConfig,
+    build_unet,
+    load_text_encoder,
+)
 from lcad_nodes.training.nouns import NORM
 
 
@@ -239,6 +245,19 @@ def test_nouns_are_placed_and_embeddings_stay_while_the_rest_of_the_text_encoder
     dog, fox, teapot = table[[1929, 3240, 40749]]  # their tokens in CLIP's vocabulary
     assert [dog.norm().item(), fox.norm().item()] == pytest.approx([NORM, NORM])
     assert torch.cosine_similarity(dog, fox, dim=0) > torch.cosine_similarity(dog, teapot, dim=0)
+
+
+@pytest.mark.parametrize("there", [None, [], ["vocab.json"], ["merges.txt"]])
+def test_a_folder_without_the_tokenizer_is_named_before_the_checkpoint_is_read(
+    config: DiffusionConfig, tmp_path: Path, there: list[str] | None
+) -> None:
+    folder = tmp_path / "other"
+    if there is not None:
+        folder.mkdir()
+        for name in there:
+            (folder / name).write_bytes(Path(config.tokenizer, name).read_bytes())
+    with pytest.raises(TokenizerError, match=r"tokenizer = .*other: there is no (vocab|merges)"):
+        train(replace(config, tokenizer=str(folder), start="none"))
 
 
 def test_a_checkpoint_without_an_autoencoder_is_refused(
