@@ -15,6 +15,7 @@ from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
 from .data.batches import batches
 from .diffusion import Diffusion, EncodedBatch, FrozenEncoders
+from .loop import check_precision
 from .networks import load_tokenizer
 
 
@@ -48,7 +49,7 @@ def validate(
         One after the other, in their order.
 
     Raises:
-        ConfigError: if there is nothing to measure.
+        ConfigError: if there is nothing to measure, or the device lacks the precision.
         TokenizerError: if the tokenizer is not there.
         LayoutError: if a checkpoint lacks one of its networks.
     """
@@ -59,6 +60,7 @@ def validate(
     tokenizer = load_tokenizer(Path(config.tokenizer))
     count = -(-pictures // config.fit.batch)
     accelerator = Accelerator(mixed_precision=config.fit.mixed_precision)
+    check_precision(config.fit.mixed_precision, accelerator.device)
     encoded: list[EncodedBatch] = []
     before = None
     for path in checkpoints:
