@@ -126,8 +126,8 @@ class Diffusion(nn.Module):
 
         Raises:
             ConfigError: if there is nothing to freeze that is to be frozen.
-            LayoutError: if UNet and luminance encoder do not fit each other.
-            WordNetError: if nouns are to be placed and WordNet is not there.
+            LayoutError: if UNet, text encoder and luminance encoder do not fit each other.
+            TokenizerError, WordNetError: if nouns are to be placed and one is not there.
         """
         super().__init__()
         if config.train == "published" and not (start.unet and start.text):
@@ -145,11 +145,23 @@ class Diffusion(nn.Module):
             install(self.unet, self.attention)
         text = start.text
         self.text = load_text_encoder(text) if text else build_text_encoder(config.text)
+        self._check_width()
         if config.train == "published":
             self._freeze()
         if config.wordnet:
             self._place_nouns(Kinds(Path(config.wordnet)))
         self.schedule = DDPMScheduler(**SCHEDULE)
+
+    def _check_width(self) -> None:
+        """Make sure that the UNet reads what the text encoder gives."""
+        reads = self.unet.config["cross_attention_dim"]
+        gives = self.text.config.hidden_size
+        if reads != gives:
+            raise LayoutError(
+                f"the UNet reads texts of width {reads}, but the text encoder gives {gives}. "
+                f"{self.config.start} holds one of the two: set context of [unet] and width of "
+                "[text] to its width"
+            )
 
     def _freeze(self) -> None:
         """Let the new channels and the output blocks train, and nothing else (section 3.2)."""

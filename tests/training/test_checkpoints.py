@@ -94,6 +94,16 @@ def test_a_checkpoint_may_be_read_by_whoever_may_read_other_files(tmp_path: Path
     assert len(modes) == 1
 
 
+@pytest.mark.parametrize(
+    ("width", "found"), [(1024, "Stable Diffusion 2.x"), (2048, "Stable Diffusion XL")]
+)
+def test_models_of_other_families_are_named(tmp_path: Path, width: int, found: str) -> None:
+    name = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    save_file({name: torch.zeros(8, width)}, tmp_path / "other.safetensors")
+    with pytest.raises(LayoutError, match=f"other.safetensors is a model of {found}, but L-CAD"):
+        read_checkpoint(tmp_path / "other.safetensors")
+
+
 def test_an_average_is_halfway_between_two_checkpoints(tmp_path: Path) -> None:
     first, second = tmp_path / "first.safetensors", tmp_path / "second.safetensors"
     save_file({"a": torch.zeros(3), "b": torch.ones(2)}, first)

@@ -125,6 +125,18 @@ def test_nothing_can_be_frozen_that_is_not_there(
         Diffusion(replace(config, train="published"), replace(pretrained, text={}))
 
 
+@pytest.mark.parametrize("there", ["unet", "text"])
+def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts, there: str
+) -> None:
+    other = replace(
+        from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 128, 128), text=TextConfig(128, 1)
+    )
+    kept = {"unet": {}, "text": {}} | {there: getattr(pretrained, there)}
+    with pytest.raises(LayoutError, match=r"reads texts of width (64|128).*gives (64|128)\. "):
+        Diffusion(other, replace(pretrained, **kept))
+
+
 def test_a_unet_for_another_luminance_encoder_is_refused(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
