@@ -99,9 +99,10 @@ def save_checkpoint(tensors: StateDict, path: Path, size: int) -> None:
 
     Args:
         tensors: in the checkpoint's layout.
-        path: the `.safetensors` to write.
+        path: the `.safetensors` to write; its folder is made.
         size: side of the pictures that it was trained on, in px; loaders read it off the file.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")  # a state of this name is a folder
     metadata = {"modelspec.resolution": f"{size}x{size}"}
     partial.unlink(missing_ok=True)

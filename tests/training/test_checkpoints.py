@@ -86,6 +86,12 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
             read_checkpoint(tmp_path / name)
 
 
+def test_a_checkpoint_makes_the_folder_that_it_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.safetensors"
+    save_checkpoint({"a": torch.zeros(1)}, path, 64)
+    assert load_file(path).keys() == {"a"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its files have no such modes")
 def test_a_checkpoint_may_be_read_by_whoever_may_read_other_files(tmp_path: Path) -> None:
     save_checkpoint({"a": torch.zeros(1)}, tmp_path / "a.safetensors", 64)
