@@ -125,7 +125,7 @@ class Diffusion(nn.Module):
             start: the checkpoint to start from, with a luminance encoder.
 
         Raises:
-            ConfigError: if there is nothing to freeze that is to be frozen.
+            ConfigError: if what is to be frozen, or to get more attention, is not there.
             LayoutError: if UNet, text encoder and luminance encoder do not fit each other.
             TokenizerError, WordNetError: if nouns are to be placed and one is not there.
         """
@@ -256,6 +256,10 @@ def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionMod
             extend_first_convolution(unet, gray_channels)
         if config.attention:
             unet = with_attention(unet, config.attention)
+    elif config.attention:
+        raise ConfigError(
+            f"attention: {config.start} has no UNet to give more; set attention of [unet] instead"
+        )
     else:
         unet = build_unet(config.unet)
         if passes_latents(config.unet.widths):
@@ -327,7 +331,7 @@ def train(config: DiffusionConfig) -> Path:
     Raises:
         TokenizerError: if the tokenizer is not there.
         LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
-        ConfigError: if there is nothing to freeze that is to be frozen.
+        ConfigError: if what is to be frozen, or to get more attention, is not there.
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)

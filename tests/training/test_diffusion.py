@@ -137,6 +137,13 @@ def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
         Diffusion(other, replace(pretrained, **kept))
 
 
+def test_attention_is_added_to_a_unet_that_is_there(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    with pytest.raises(ConfigError, match=r"attention: .*first\.safetensors has no UNet"):
+        Diffusion(replace(from_nothing, attention=(1, 1)), replace(pretrained, unet={}))
+
+
 def test_a_unet_for_another_luminance_encoder_is_refused(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
