@@ -13,7 +13,6 @@ from urllib.parse import urlparse
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..config import ConfigError
-from .photos import SUFFIXES
 from .pictures import Augment, DataError, Photo, Sample, readable
 
 BUFFER = 1000
@@ -22,6 +21,8 @@ ENOUGH = 100
 """Pictures without a description, from the first on, after which that is worth a word."""
 LARGEST = 256 * 2**20
 """Bytes of a picture or a description; a shard of a few KB can hold what claims to be any size."""
+KEYS = ("jpg", "jpeg", "png", "webp")
+"""What the format calls pictures that are read."""
 SCHEMES = {"", "file", "http", "https"}
 """What of webdataset's is opened; others run commands."""
 METADATA = re.compile(r"(^|/)__[^/]*__($|/)")
@@ -178,7 +179,7 @@ def _files_of(url: str, amiss: list[Photo]) -> Iterator[dict[str, Any]]:
 
 
 def _photo(sample: dict[str, Any]) -> Photo:
-    pictures = [sample[s[1:]] for s in SUFFIXES if s[1:] in sample]
+    pictures = [sample[key] for key in KEYS if key in sample]
     text = sample.get("txt", b"").decode("utf-8", errors="replace")
     return Photo(
         name=f"{sample['__url__']}: {sample['__key__']}",
