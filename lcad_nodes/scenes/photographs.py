@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..files.errors import told_plainly
 from ..files.pictures import PictureError, read_picture
 from .packages import SHARE, SourceError, read_list, read_sources
 
@@ -59,7 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     listed = read_list(MORE if options.more else LIST)
-    logger.info("%d photographs in %s", collect(listed, options.out), options.out)
+    with told_plainly():
+        count = collect(listed, options.out)
+    logger.info("%d photographs in %s", count, options.out)
 
 
 if __name__ == "__main__":
