@@ -1,6 +1,7 @@
 """Stage 2: the UNet that denoises color latents, given text and luminance (section 3.2)."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -21,6 +22,7 @@ from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.decoding import add_luminance
 from ..model.luminance import LuminanceEncoder, LuminanceEncoderConfig, network_input
+from ..model.patch import LATENT_CHANNELS
 from ..scenes.builder import SPOKEN
 from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
@@ -46,8 +48,6 @@ from .nouns import Kinds, place_nouns
 from .sampling import SCHEDULE, sample
 from .sheet import Row, first_batch
 from .start import passes_latents, start_with_identity
-
-LATENT_CHANNELS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -297,18 +297,16 @@ class Pool:
         fresh = config.fresh if config.pool else config.fit.batch
         kept = max(config.pool // fresh, 1)
         source = batches(config.data, fresh, self.accelerator, first)
-        window: list[EncodedBatch] = []
+        window: deque[EncodedBatch] = deque(maxlen=kept)
         step = first
         for scenes in source:
-            window = (
-                [*window[-kept + 1 :], self.encode(scenes)] if kept > 1 else [self.encode(scenes)]
-            )
+            window.append(self.encode(scenes))
             if len(window) < kept:
                 continue
             yield self._draw(window, step) if config.pool else window[0]
             step += 1
 
-    def _draw(self, window: list[EncodedBatch], step: int) -> EncodedBatch:
+    def _draw(self, window: Sequence[EncodedBatch], step: int) -> EncodedBatch:
         generator = torch.Generator().manual_seed(
             (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
             + self.accelerator.process_index

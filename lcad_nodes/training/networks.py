@@ -13,6 +13,8 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..model import checkpoint
 from ..model.checkpoint import StateDict, count_modules
+from ..model.luminance import GROUPS
+from ..model.patch import LATENT_CHANNELS
 
 HEADS = 8
 TEXT_HEAD_WIDTH = 64
@@ -21,8 +23,6 @@ VOCABULARY = 49408
 END_TOKEN = 49407
 SCALE_FACTOR = 0.18215
 """What latents are multiplied by before diffusion; Stable Diffusion's."""
-GROUPS = 32
-"""Of every group norm."""
 BLOCK_OUTPUT = re.compile(r"\.(attn\d\.to_out\.0|ff\.net\.2)\.")
 """The layers by which a transformer block adds to what it was given."""
 
@@ -78,7 +78,7 @@ class UNetConfig:
                 for i in levels
             ),
             context=context,
-            gray_channels=unet["conv_in.weight"].shape[1] - 4,
+            gray_channels=unet["conv_in.weight"].shape[1] - LATENT_CHANNELS,
         )
 
 
@@ -145,8 +145,8 @@ def build_unet(config: UNetConfig) -> UNet2DConditionModel:
     down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
     return UNet2DConditionModel(
-        in_channels=4 + config.gray_channels,
-        out_channels=4,
+        in_channels=LATENT_CHANNELS + config.gray_channels,
+        out_channels=LATENT_CHANNELS,
         down_block_types=down,
         up_block_types=up,
         block_out_channels=config.widths,
@@ -165,7 +165,7 @@ def build_vae(config: VAEConfig) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
         block_out_channels=config.widths,  # pyright: ignore[reportArgumentType]
         layers_per_block=config.blocks,
-        latent_channels=4,
+        latent_channels=LATENT_CHANNELS,
         scaling_factor=SCALE_FACTOR,
     )
 
@@ -242,14 +242,14 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
 
     The four latent channels' weights stay as they are, bit for bit.
     """
-    old = unet.conv_in
-    new = torch.nn.Conv2d(4 + gray_channels, old.out_channels, 3, padding=1)
+    old, channels = unet.conv_in, LATENT_CHANNELS + gray_channels
+    new = torch.nn.Conv2d(channels, old.out_channels, 3, padding=1)
     with torch.no_grad():
         new.weight.zero_()
-        new.weight[:, :4] = old.weight[:, :4]
+        new.weight[:, :LATENT_CHANNELS] = old.weight[:, :LATENT_CHANNELS]
         new.bias.copy_(old.bias)  # pyright: ignore
     unet.conv_in = new
-    unet.register_to_config(in_channels=4 + gray_channels)
+    unet.register_to_config(in_channels=channels)
 
 
 def with_attention(unet: UNet2DConditionModel, attention: tuple[int, ...]) -> UNet2DConditionModel:
