@@ -153,7 +153,8 @@ class CompressionConfig:
         train: `published`: the luminance encoder alone; `all`: the autoencoder with it; `decoder`:
             the decoder and what luminance adds to it, for a UNet that keeps its latents.
         latent_noise: standard deviation, in scaled latents, of the most noise that is added to
-            them: a decoder that knows some is steadier on what samplers leave. 0: as published.
+            them: a decoder that knows some is steadier on what samplers leave. It is added to the
+            posterior's own standard deviation. 0: as published.
         vae: widths of an autoencoder that starts from nothing. Those of the luminance encoder are
             always the autoencoder's.
         artifact_weight: factor of the artifact-weighted reconstruction.
@@ -167,7 +168,7 @@ class CompressionConfig:
         adversarial_weight: factor of the adversarial loss beside its adaptive weight; 0: without.
         adversarial_start: step from which on there is an adversarial loss.
         kl_weight: factor of the mean KL divergence of a latent element, in nats; of no effect
-            where only the luminance encoder trains.
+            unless `train` is `all`: the encoder stays as it is then.
     """
 
     data: DataConfig
