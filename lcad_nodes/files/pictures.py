@@ -69,6 +69,13 @@ def read_picture(source: Path | bytes) -> Image.Image:
     return read_whole(source).rgb
 
 
+def shrunk(image: Image.Image, side: int) -> Image.Image:
+    """A picture whose shorter side is at most `side` pixels."""
+    scale = min(1.0, side / min(image.size))
+    size = (round(image.width * scale), round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS)
+
+
 def read_whole(source: Path | bytes) -> Picture:
     """Read a picture as it is meant to be seen: upright, in sRGB, on white where transparent.
 

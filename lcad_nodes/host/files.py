@@ -12,14 +12,12 @@ import comfy.utils
 import torch
 from torch import Tensor
 
-from ..model.checkpoint import StateDict, family, is_lora
+from ..model.checkpoint import FAMILY, StateDict, family, is_lora
 
 SAFETENSORS = (".safetensors", ".sft")
 """What the host reads as safetensors; every other file is a pickle to it."""
 IMPORTS = frozenset({"GLOBAL", "STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"})
 """Opcodes with which a pickle takes functions and classes from Python's modules."""
-FAMILY = "Stable Diffusion 1.x"
-"""The models that can be luminance-conditioned."""
 
 
 class CheckpointError(ValueError):

@@ -67,8 +67,10 @@ def join(parts: CheckpointParts) -> StateDict:
 
 CROSS_ATTENTION = re.compile(r"attn2[._]to_k\.(weight|(lora_down|lora_A|lora\.down)\.weight)$")
 """A weight that reads the prompt, in any layout of a UNet, or of a LoRA for it."""
+FAMILY = "Stable Diffusion 1.x"
+"""The models that can be luminance-conditioned."""
 FAMILIES = {
-    768: "Stable Diffusion 1.x",
+    768: FAMILY,
     1024: "Stable Diffusion 2.x",
     1280: "the refiner of Stable Diffusion XL",
     2048: "Stable Diffusion XL",

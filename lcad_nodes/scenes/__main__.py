@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..files.errors import told_plainly
 from .builder import SceneBuilder, contact_sheet
 
 logger = logging.getLogger(__name__)
@@ -22,8 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--split", choices=["train", "held_out"], default="train")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    builder = SceneBuilder(options.stamps, options.photos, options.size, options.split)
-    scenes = [builder.build(options.seed + index) for index in range(options.count)]
+    with told_plainly():
+        builder = SceneBuilder(options.stamps, options.photos, options.size, options.split)
+        scenes = [builder.build(options.seed + index) for index in range(options.count)]
     contact_sheet(scenes, columns=8).save(options.out)
     logger.info("%d scenes in %s", len(scenes), options.out)
 

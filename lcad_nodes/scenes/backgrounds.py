@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ..files.pictures import PictureError, files_below, read_picture
+from ..files.pictures import PictureError, files_below, read_picture, shrunk
 from .cutouts import Split, split_of
 from .recolor import Painter, to_rgb
 
@@ -67,11 +67,14 @@ def photo_files(paths: Sequence[Path], split: Split) -> list[Path]:
 
 
 def readable(files: Iterable[Path]) -> Iterator[tuple[Path, Image.Image]]:
-    """The photographs of files; those that cannot be read are skipped, named and counted."""
+    """The photographs of files, RGB, their shorter side at most 384 pixels.
+
+    Those that cannot be read are skipped, named and counted.
+    """
     skipped = 0
     for file in files:
         try:
-            photo = _read(file)
+            photo = shrunk(read_picture(file), PHOTO_SIDE)
         except PictureError as error:
             skipped += 1
             logger.warning("skipped %s (%s); %d so far", file, error, skipped)
@@ -188,11 +191,3 @@ def _texture(size: Size, rng: np.random.Generator) -> Field:
 
 def _enlarge(colors: NDArray[np.uint8], size: Size) -> Image.Image:
     return Image.fromarray(colors).resize(size, _BICUBIC)
-
-
-def _read(path: Path) -> Image.Image:
-    """A photograph, RGB, its shorter side at most 384 pixels."""
-    image = read_picture(path)
-    scale = min(1.0, PHOTO_SIDE / min(image.size))
-    size = (round(image.width * scale), round(image.height * scale))
-    return image.resize(size, Image.Resampling.LANCZOS)

@@ -116,7 +116,7 @@ class _Layout:
         return int(left), int(top)
 
 
-def _places(count: int, axis: int) -> Sequence[str | None]:
+def places_in_line(count: int, axis: int) -> Sequence[str | None]:
     """Where each of up to four objects in a row (axis 0) or a column is; None for a single one."""
     first, last = (("left", "right"), ("top", "bottom"))[axis]
     return {
@@ -294,7 +294,7 @@ class SceneBuilder:
         names = [name for name, _, _ in seen]
         same = len(seen) > 1 and len(set(names)) == 1
         colors = _colors(len(seen), rng, basic=basic, same=same, painted=painted)
-        places = _places(len(seen), axis=0) if seen else ()
+        places = places_in_line(len(seen), axis=0) if seen else ()
         placed = []
         for (name, shading, share), color, place in zip(seen, colors, places, strict=True):
             if color and share > MOSTLY:
@@ -373,7 +373,7 @@ class SceneBuilder:
             shading = np.asarray(_turn(cutout.shading, room, rng))
             image = Image.fromarray(self._painter.paint(shading, color, rng))
         corner = layout.corner(index, image.size, rng)
-        place = _places(layout.count, layout.axis)[index]
+        place = places_in_line(layout.count, layout.axis)[index]
         return _Placed(image, corner, cutout.name, color, place)
 
 

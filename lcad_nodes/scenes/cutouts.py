@@ -163,9 +163,7 @@ def _load(path: Path, name: str) -> CutOut | None:
     light = lab[0][pixels[..., 3] > 127]
     if max(image.size) < SMALLEST_SIDE or light.size == 0 or light.std() < FLATTEST:
         return None
-    layers = [lab[0] * 2.55, takes_color(lab, pixels[..., 3]) * 255, 0 * lab[0], pixels[..., 3]]
-    shading = Image.fromarray(np.stack(layers, axis=-1).round().astype(np.uint8))
-    return CutOut(name, image, shading)
+    return CutOut(name, image, shading(lab, pixels[..., 3]))
 
 
 def lab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -174,7 +172,18 @@ def lab_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     return rgb_to_lab(image)[0].numpy()
 
 
-def takes_color(lab: NDArray[np.float32], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
+def shading(lab: NDArray[np.float32], alpha: NDArray[np.uint8]) -> Image.Image:
+    """What `CutOut.shading` is.
+
+    Args:
+        lab: 3,H,W CIE Lab.
+        alpha: the outline, H,W.
+    """
+    layers = [lab[0] * 2.55, _takes_color(lab, alpha) * 255, 0 * lab[0], alpha]
+    return Image.fromarray(np.stack(layers, axis=-1).round().astype(np.uint8))
+
+
+def _takes_color(lab: NDArray[np.float32], alpha: NDArray[np.uint8]) -> NDArray[np.float32]:
     """How much of a new color each pixel takes, 0 to 1: neutral parts of a colored thing none.
 
     A red car has black tires, and so has a blue one. Things that have little color, or color in

@@ -9,7 +9,7 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from ..color.names import TERMS
-from .builder import Scene, SceneObject
+from .builder import Scene, SceneObject, places_in_line
 from .captions import Mention, describe
 from .cutouts import Split
 from .segments import SegmentedPhoto, read_segmented
@@ -60,7 +60,7 @@ def _describe(
     image: torch.Tensor, things: Sequence[tuple[str, torch.Tensor]], rng: np.random.Generator
 ) -> Scene:
     colors = [str(term) for term in rng.choice(TERMS, len(things), replace=False)]
-    places = _places([mask for _, mask in things])
+    places = places_in_line(len(things), _axis([mask for _, mask in things]))
     mentions = [
         Mention(name, color, place)
         for (name, _), color, place in zip(things, colors, places, strict=True)
@@ -73,9 +73,8 @@ def _describe(
     return Scene(image, text, tuple(objects))
 
 
-def _places(masks: Sequence[torch.Tensor]) -> list[str | None]:
-    """Where each thing is among up to three that lie in a row or a column, in that order."""
+def _axis(masks: Sequence[torch.Tensor]) -> int:
+    """Whether things lie in a row (0) or a column (1)."""
     centers = torch.stack([mask.nonzero().float().mean(dim=0) for mask in masks])
     spread = centers.amax(dim=0) - centers.amin(dim=0)
-    first, last = ("left", "right") if spread[1] >= spread[0] else ("top", "bottom")
-    return {1: [None], 2: [first, last], 3: [first, "middle", last]}[len(masks)]
+    return int(spread[1] < spread[0])

@@ -3,6 +3,7 @@
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
@@ -10,6 +11,11 @@ SHARE = Path("/usr/share")
 
 LARGEST = 64 * 2**20
 """Bytes of a picture; an archive of a few KB can hold what claims to be any size."""
+BROKEN = (
+    *(OSError, EOFError, ValueError, IndexError, RuntimeError, struct.error, zlib.error),
+    *(tarfile.TarError, zipfile.BadZipFile),
+)
+"""What an archive that is cut short, or is none, is noticed by."""
 
 
 class SourceError(OSError):
@@ -31,7 +37,7 @@ def read_sources(listed: dict[str, str], locate: Callable[[str], Path]) -> Itera
         locate: where a path of the list lies on this machine.
 
     Raises:
-        SourceError: a file is missing, or an archive lacks what is listed.
+        SourceError: a file is missing, or an archive is none or lacks what is listed.
     """
     archives: dict[Path, dict[str, bytes]] = {}
     wanted = {source.partition(":")[2] for source in listed.values()}
@@ -44,7 +50,12 @@ def read_sources(listed: dict[str, str], locate: Callable[[str], Path]) -> Itera
             yield file.read_bytes()
             continue
         if file not in archives:
-            archives[file] = dict(_read(file, wanted))
+            try:
+                archives[file] = dict(_read(file, wanted))
+            except BROKEN as error:
+                raise SourceError(
+                    f"{file} is cut short, or is no archive (Qt resources, ZIP or tar)."
+                ) from error
         if inner not in archives[file]:
             raise SourceError(
                 f"{file} holds no {inner}, or one above {LARGEST // 2**20} MiB: it is another "

@@ -10,9 +10,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from ..files.pictures import PictureError, read_picture
+from ..files.errors import told_plainly
+from ..files.pictures import PictureError, read_picture, shrunk
 from .packages import SHARE, SourceError, read_list, read_sources
 
 LIST = Path(__file__).with_name("photographs.txt")
@@ -41,14 +40,8 @@ def collect(listed: dict[str, str], out: Path, share: Path = SHARE) -> int:
             photo = read_picture(data)
         except PictureError as error:
             raise SourceError(f"{listed[name]} is no picture: {error}") from error
-        _shrink(photo).save(out / f"{name}.jpg", quality=QUALITY)
+        shrunk(photo, SHORTER_SIDE).save(out / f"{name}.jpg", quality=QUALITY)
     return len(listed)
-
-
-def _shrink(image: Image.Image) -> Image.Image:
-    scale = min(1.0, SHORTER_SIDE / min(image.size))
-    size = (round(image.width * scale), round(image.height * scale))
-    return image.resize(size, Image.Resampling.LANCZOS)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -59,7 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     listed = read_list(MORE if options.more else LIST)
-    logger.info("%d photographs in %s", collect(listed, options.out), options.out)
+    with told_plainly():
+        count = collect(listed, options.out)
+    logger.info("%d photographs in %s", count, options.out)
 
 
 if __name__ == "__main__":

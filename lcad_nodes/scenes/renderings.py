@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from ..files.errors import told_plainly
 from ..files.formats import DECODERS
 from ..files.pictures import BROKEN
 from .packages import SHARE, SourceError, read_list, read_sources
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, required=True, help="the folder to write")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    count = collect(read_list(LIST), options.emoji, options.out)
+    with told_plainly():
+        count = collect(read_list(LIST), options.emoji, options.out)
     logger.info("%d rendered things in %s", count, options.out)
 
 

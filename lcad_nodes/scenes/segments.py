@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from .backgrounds import photo_files, readable
-from .cutouts import Split, lab_of, takes_color
+from .cutouts import Split, lab_of, shading
 
 LIST = Path(__file__).with_name("segments.json")
 RADIUS = 10  # pixels of the window in which the mask is fitted; it mends half as much or so
@@ -88,9 +88,7 @@ def _segment(photo: Image.Image, things: Sequence[dict]) -> SegmentedPhoto:
     segments = []
     for thing in things:
         alpha = (_mend(_draw(thing["outlines"], photo.size), pixels) * 255).astype(np.uint8)
-        layers = [lab[0] * 2.55, takes_color(lab, alpha) * 255, 0 * lab[0], alpha]
-        shading = Image.fromarray(np.stack(layers, axis=-1).round().astype(np.uint8))
-        segments.append(Segment(thing["name"], shading))
+        segments.append(Segment(thing["name"], shading(lab, alpha)))
     return SegmentedPhoto(photo, tuple(segments))
 
 

@@ -9,13 +9,13 @@ python -m lcad_nodes.training export CHECKPOINT OUT --resolution 128 [--autoenco
 
 import argparse
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
+from ..files.errors import told_plainly
 from ..model.checkpoint import LayoutError, join, split
 from . import compression, diffusion
 from .checkpoints import read_tensors, save_checkpoint
@@ -78,12 +78,8 @@ def main() -> None:
     given = _parser().parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     logging.getLogger("accelerate").setLevel(logging.WARNING)  # it names every file of a state
-    try:
+    with told_plainly():
         _run(given)
-    except (OSError, ValueError, RuntimeError) as error:
-        if type(error).__module__.partition(".")[0] != str(__package__).partition(".")[0]:
-            raise
-        sys.exit(str(error))  # what the project's own errors say is enough
 
 
 def _run(given: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..model.checkpoint import CheckpointParts, LayoutError, StateDict, split
+from ..model.checkpoint import FAMILY, CheckpointParts, LayoutError, StateDict, family, split
 
 UNREADABLE = (
     *(OSError, EOFError, RuntimeError, UnpicklingError, SafetensorError),
@@ -22,8 +22,16 @@ UNREADABLE = (
 
 
 def read_checkpoint(path: Path) -> CheckpointParts:
-    """Read a single file's networks, in single precision; see `read_tensors`."""
+    """Read a single file's networks, in single precision; see `read_tensors`.
+
+    Raises:
+        LayoutError: if the UNet is of another family than Stable Diffusion 1.x.
+    """
     tensors = read_tensors(path)
+    if (found := family(tensors)) and found != FAMILY:
+        raise LayoutError(
+            f"{path} is a model of {found}, but L-CAD extends {FAMILY}: start from one of those"
+        )
     return split({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
 
 
@@ -91,9 +99,10 @@ def save_checkpoint(tensors: StateDict, path: Path, size: int) -> None:
 
     Args:
         tensors: in the checkpoint's layout.
-        path: the `.safetensors` to write.
+        path: the `.safetensors` to write; its folder is made.
         size: side of the pictures that it was trained on, in px; loaders read it off the file.
     """
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.partial")  # a state of this name is a folder
     metadata = {"modelspec.resolution": f"{size}x{size}"}
     partial.unlink(missing_ok=True)

@@ -219,7 +219,7 @@ def train(config: CompressionConfig) -> Path:
 
     Raises:
         LayoutError: if the start has no autoencoder.
-        ConfigError: if LPIPS's backbone is none.
+        ConfigError: if LPIPS's backbone is not VGG 16's weights.
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)

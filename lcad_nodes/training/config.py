@@ -21,6 +21,8 @@ OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
+OF_MASKS = ("guided", "localization_weight", "thing_weight")
+"""Keys that are of masks, which only made-up scenes bring."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +83,7 @@ class DataConfig:
         if self.captions and not self.folder:
             raise ConfigError("captions belong to a folder of photos")
         others, source = (OF_PHOTOS, "stamps") if self.stamps else (OF_SCENES, "folder or shards")
-        for key in (f for f in fields(self) if f.name in others):
-            if getattr(self, key.name) != key.default:
-                raise ConfigError(f"{key.name} has no effect with {source}: leave it out")
+        _refuse(self, others, source)
         if self.size < 8 or self.size % 8:
             raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
         sorts = ("simple", "natural", "unplaced")
@@ -153,7 +153,8 @@ class CompressionConfig:
         train: `published`: the luminance encoder alone; `all`: the autoencoder with it; `decoder`:
             the decoder and what luminance adds to it, for a UNet that keeps its latents.
         latent_noise: standard deviation, in scaled latents, of the most noise that is added to
-            them: a decoder that knows some is steadier on what samplers leave. 0: as published.
+            them: a decoder that knows some is steadier on what samplers leave. It is added to the
+            posterior's own standard deviation. 0: as published.
         vae: widths of an autoencoder that starts from nothing. Those of the luminance encoder are
             always the autoencoder's.
         artifact_weight: factor of the artifact-weighted reconstruction.
@@ -167,7 +168,7 @@ class CompressionConfig:
         adversarial_weight: factor of the adversarial loss beside its adaptive weight; 0: without.
         adversarial_start: step from which on there is an adversarial loss.
         kl_weight: factor of the mean KL divergence of a latent element, in nats; of no effect
-            where only the luminance encoder trains.
+            unless `train` is `all`: the encoder stays as it is then.
     """
 
     data: DataConfig
@@ -269,6 +270,8 @@ class DiffusionConfig:
         least_0 = ("guidance", "localization_weight", "thing_weight", "noise_offset", "pool")
         _check(self, least_0, 0)
         _check(self, ("fresh", "largest_weight"), 1)
+        if not self.data.stamps:
+            _refuse(self, OF_MASKS, "folder or shards, which bring no masks")
         if self.attention and self.train == "published":
             raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":
@@ -287,6 +290,13 @@ def _check(config: Any, names: Sequence[str], least: float, most: float = math.i
         if not least <= getattr(config, name) <= most:
             span = f"from {least} on" if most == math.inf else f"from {least} to {most}"
             raise ConfigError(f"{name}: expected {span}, not {getattr(config, name)}")
+
+
+def _refuse(config: Any, names: Sequence[str], source: str) -> None:
+    """Refuse keys that a source of pictures would silently make nothing of."""
+    for key in (f for f in fields(config) if f.name in names):
+        if getattr(config, key.name) != key.default:
+            raise ConfigError(f"{key.name} has no effect with {source}: leave it out")
 
 
 def load_config(kind: type[T], path: Path) -> T:

@@ -1,8 +1,9 @@
 """Stage 2: the UNet that denoises color latents, given text and luminance (section 3.2)."""
 
 import logging
+from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, cast
@@ -21,6 +22,7 @@ from ..model import checkpoint
 from ..model.checkpoint import CheckpointParts, LayoutError, StateDict
 from ..model.decoding import add_luminance
 from ..model.luminance import LuminanceEncoder, LuminanceEncoderConfig, network_input
+from ..model.patch import LATENT_CHANNELS
 from ..scenes.builder import SPOKEN
 from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
@@ -35,6 +37,7 @@ from .networks import (
     conditioned_input,
     extend_first_convolution,
     load_text_encoder,
+    load_tokenizer,
     load_unet,
     load_vae,
     text_from_transformers,
@@ -45,8 +48,6 @@ from .nouns import Kinds, place_nouns
 from .sampling import SCHEDULE, sample
 from .sheet import Row, first_batch
 from .start import passes_latents, start_with_identity
-
-LATENT_CHANNELS = 4
 
 logger = logging.getLogger(__name__)
 
@@ -73,15 +74,16 @@ class EncodedBatch:
 class FrozenEncoders:
     """Stage 1's networks and the tokenizer: pictures and texts in, what the UNet needs out."""
 
-    def __init__(self, parts: CheckpointParts, tokenizer: Path, accelerator: Accelerator) -> None:
+    def __init__(
+        self, parts: CheckpointParts, tokenizer: CLIPTokenizer, accelerator: Accelerator
+    ) -> None:
         self.vae = load_vae(parts.vae).requires_grad_(False)
         self.encoder = LuminanceEncoder.from_state_dict(parts.encoder).requires_grad_(False)
         for network in (self.vae, self.encoder):
             # Of a CPU's time, channels last takes a third off.
             network.to(accelerator.device)
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        self.accelerator = accelerator
-        self.tokenizer = CLIPTokenizer.from_pretrained(tokenizer)
+        self.accelerator, self.tokenizer = accelerator, tokenizer
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> EncodedBatch:
@@ -90,10 +92,11 @@ class FrozenEncoders:
             luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
             posterior = self.vae.encode(2 * batch.images - 1).latent_dist  # pyright: ignore
         latents = posterior.mean.float() * SCALE_FACTOR
-        instances = [
+        found = [
             find_instances(self.tokenizer, text, objects, latents.shape[-2:])
             for text, objects in zip(batch.texts, batch.objects, strict=True)
         ]
+        instances = [replace(one, masks=one.masks.to(latents.device)) for one in found]
         return EncodedBatch(latents, luminance, self.tokens(batch.texts), batch.numbers, instances)
 
     def tokens(self, texts: list[str]) -> Tensor:
@@ -123,9 +126,9 @@ class Diffusion(nn.Module):
             start: the checkpoint to start from, with a luminance encoder.
 
         Raises:
-            ConfigError: if there is nothing to freeze that is to be frozen.
-            LayoutError: if UNet and luminance encoder do not fit each other.
-            WordNetError: if nouns are to be placed and WordNet is not there.
+            ConfigError: if what is to be frozen, or to get more attention, is not there.
+            LayoutError: if UNet, text encoder and luminance encoder do not fit each other.
+            TokenizerError, WordNetError: if nouns are to be placed and one is not there.
         """
         super().__init__()
         if config.train == "published" and not (start.unet and start.text):
@@ -138,16 +141,29 @@ class Diffusion(nn.Module):
         if not torch.cuda.is_available():
             # Explicit attention: a CPU's step takes about a third less than with the fused one.
             self.unet.set_attn_processor(AttnProcessor())
-        self.attention = GuidedAttention(config.guidance)
-        if config.guided or config.localization_weight:
+        localized = config.localization_weight > 0
+        self.attention = GuidedAttention(config.guidance, localized=localized)
+        if config.guided or localized:
             install(self.unet, self.attention)
         text = start.text
         self.text = load_text_encoder(text) if text else build_text_encoder(config.text)
+        self._check_width()
         if config.train == "published":
             self._freeze()
         if config.wordnet:
             self._place_nouns(Kinds(Path(config.wordnet)))
         self.schedule = DDPMScheduler(**SCHEDULE)
+
+    def _check_width(self) -> None:
+        """Make sure that the UNet reads what the text encoder gives."""
+        reads = self.unet.config["cross_attention_dim"]
+        gives = self.text.config.hidden_size
+        if reads != gives:
+            raise LayoutError(
+                f"the UNet reads texts of width {reads}, but the text encoder gives {gives}. "
+                f"{self.config.start} holds one of the two: set context of [unet] and width of "
+                "[text] to its width"
+            )
 
     def _freeze(self) -> None:
         """Let the new channels and the output blocks train, and nothing else (section 3.2)."""
@@ -158,7 +174,7 @@ class Diffusion(nn.Module):
 
     def _place_nouns(self, kinds: Kinds) -> None:
         """Put nouns beside their like, and keep all embeddings where they are from then on."""
-        tokenizer = CLIPTokenizer.from_pretrained(self.config.tokenizer)
+        tokenizer = load_tokenizer(Path(self.config.tokenizer))
         table = cast(nn.Embedding, self.text.get_input_embeddings()).weight.requires_grad_(False)
         vocabulary = tokenizer.get_vocab()
         placed = place_nouns(table, vocabulary, tokenizer.tokenize, kinds, SPOKEN)
@@ -242,6 +258,10 @@ def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionMod
             extend_first_convolution(unet, gray_channels)
         if config.attention:
             unet = with_attention(unet, config.attention)
+    elif config.attention:
+        raise ConfigError(
+            f"attention: {config.start} has no UNet to give more; set attention of [unet] instead"
+        )
     else:
         unet = build_unet(config.unet)
         if passes_latents(config.unet.widths):
@@ -277,18 +297,16 @@ class Pool:
         fresh = config.fresh if config.pool else config.fit.batch
         kept = max(config.pool // fresh, 1)
         source = batches(config.data, fresh, self.accelerator, first)
-        window: list[EncodedBatch] = []
+        window: deque[EncodedBatch] = deque(maxlen=kept)
         step = first
         for scenes in source:
-            window = (
-                [*window[-kept + 1 :], self.encode(scenes)] if kept > 1 else [self.encode(scenes)]
-            )
+            window.append(self.encode(scenes))
             if len(window) < kept:
                 continue
             yield self._draw(window, step) if config.pool else window[0]
             step += 1
 
-    def _draw(self, window: list[EncodedBatch], step: int) -> EncodedBatch:
+    def _draw(self, window: Sequence[EncodedBatch], step: int) -> EncodedBatch:
         generator = torch.Generator().manual_seed(
             (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
             + self.accelerator.process_index
@@ -311,11 +329,13 @@ def train(config: DiffusionConfig) -> Path:
     """Train stage 2 and return the path of the complete checkpoint.
 
     Raises:
+        TokenizerError: if the tokenizer is not there.
         LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
-        ConfigError: if there is nothing to freeze that is to be frozen.
+        ConfigError: if what is to be frozen, or to get more attention, is not there.
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)
+    tokenizer = load_tokenizer(Path(config.tokenizer))
     start = read_checkpoint(Path(config.start))
     if not start.vae or not start.encoder:
         raise LayoutError(
@@ -324,6 +344,6 @@ def train(config: DiffusionConfig) -> Path:
         )
     stage = Diffusion(config, start)
     fit = Fit(stage, config.fit, "diffusion", config.data.size)
-    encode = FrozenEncoders(start, Path(config.tokenizer), fit.accelerator)
+    encode = FrozenEncoders(start, tokenizer, fit.accelerator)
     shown = cache(partial(first_batch, config.data, fit.accelerator))
     return fit.run(Pool(config, encode).batches, lambda: stage.samples(shown(), encode))

@@ -60,14 +60,13 @@ def find_instances(
 class GuidedAttention:
     """Attention of diffusers' blocks that moves logits toward masks, as fast guidance does.
 
-    It also tells how far attention is from them by itself.
-
     Attributes:
         strength: see `guide_logits`; the loss is summed.
+        localized: whether to compute how far attention is from them by itself.
     """
 
-    def __init__(self, strength: float) -> None:
-        self.strength = strength
+    def __init__(self, strength: float, *, localized: bool) -> None:
+        self.strength, self.localized = strength, localized
         self._instances: Sequence[Instances] = ()
         self._guided: Sequence[bool] = ()
         self._errors: list[Tensor] = []
@@ -87,7 +86,7 @@ class GuidedAttention:
         """
         q, k = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
         logits = attention_logits(q, k, attn.heads)
-        if self._instances:
+        if self.localized and self._instances:
             self._errors.append(localization_error(logits, self._instances))
         if any(self._guided):
             rows = zip(logits.split(1), self._instances, self._guided, strict=True)
@@ -114,7 +113,8 @@ class GuidedAttention:
             guided: whether to guide it.
 
         Returns:
-            What `localization_error` is in every cross-attention computed, before guidance.
+            What `localization_error` is in every cross-attention computed, before guidance; nothing
+            where it is not wanted.
         """
         self._instances, self._guided, self._errors = instances, guided, []
         try:

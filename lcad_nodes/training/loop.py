@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, Protocol
 
 import torch
@@ -75,6 +76,9 @@ class Fit:
             config: see `FitConfig`.
             name: the checkpoint is `<directory>/<name>.safetensors`.
             size: side of the pictures in px, for the checkpoint to tell.
+
+        Raises:
+            ConfigError: if the device cannot compute in the precision asked for.
         """
         self.config, self.name, self.stage, self.size = config, name, stage, size
         self.directory = Path(config.directory)
@@ -85,7 +89,7 @@ class Fit:
             log_with=trackers(config, name),
             project_config=ProjectConfiguration(logging_dir=config.directory),
         )
-        self._warn_of_slow_precision()
+        check_precision(config.mixed_precision, self.accelerator.device)
         optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=config.learning_rate)
         self.groups: list[list[torch.nn.Parameter]] = [g["params"] for g in optimizer.param_groups]
         self.trained = [parameter for group in self.groups for parameter in group]
@@ -109,15 +113,6 @@ class Fit:
 
     def _load_unwrapped(self, models: list[Any], _folder: str) -> None:
         models[:] = [self.accelerator.unwrap_model(model) for model in models]
-
-    def _warn_of_slow_precision(self) -> None:
-        on_cpu = self.accelerator.device.type == "cpu"
-        no_bf16 = on_cpu and torch.backends.cpu.get_cpu_capability() == "AVX2"
-        if no_bf16 and self.config.mixed_precision == "bf16":
-            logger.warning(
-                'mixed_precision = "bf16": this CPU has no instructions for it; "no" is many times '
-                "faster here"
-            )
 
     @property
     def state(self) -> Path:
@@ -144,7 +139,8 @@ class Fit:
         Raises:
             ConfigError: if processes do not share the folder that they save to, or another
                 training has it.
-            TrainingError: if the loss is not finite, or the saved state cannot be read.
+            TrainingError: if the loss is not finite, or the saved state cannot be read or is of
+                another configuration.
         """
         with self._alone():
             self._check_shared()
@@ -233,7 +229,7 @@ class Fit:
         self.accelerator.wait_for_everyone()
         if self.state.exists():
             self._check_plain()
-            self.accelerator.load_state(str(self.state))
+            self._load()
             self._as_configured()
             logger.info("going on from step %d", self.progress.step)
         self.average.to(self.accelerator.device)
@@ -248,6 +244,15 @@ class Fit:
                     f"{file} is cut short, or holds more than tensors and numbers and could run "
                     f"code. Put the folder elsewhere to begin anew: {error}"
                 ) from error
+
+    def _load(self) -> None:
+        try:
+            self.accelerator.load_state(str(self.state))
+        except UNREADABLE as error:
+            raise TrainingError(
+                f"{self.state} is broken, or of another configuration: undo what was changed "
+                f"there, or name another directory ({shorten(str(error), 200)})"
+            ) from error
 
     def _as_configured(self) -> None:
         """Let hold what the configuration says now, not what it said when the state was saved."""
@@ -342,3 +347,22 @@ class Fit:
                 save_checkpoint(self.stage.checkpoint(), path, self.size)
         self.accelerator.wait_for_everyone()
         return path
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Refuse a precision that a device does not compute in, and warn of one that is slow there.
+
+    Raises:
+        ConfigError: if accelerate would take another one without a word, or emulate it.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise ConfigError('mixed_precision = "fp16" needs a GPU: set "no" on a CPU')
+    if precision != "bf16":
+        return
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise ConfigError('mixed_precision = "bf16": this GPU does not have it; set "fp16" or "no"')
+    if device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX2":
+        logger.warning(
+            'mixed_precision = "bf16": this CPU has no instructions for it; "no" is many times '
+            "faster here"
+        )

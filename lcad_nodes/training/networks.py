@@ -3,15 +3,18 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
-from transformers import CLIPTextConfig, CLIPTextModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..model import checkpoint
 from ..model.checkpoint import StateDict, count_modules
+from ..model.luminance import GROUPS
+from ..model.patch import LATENT_CHANNELS
 
 HEADS = 8
 TEXT_HEAD_WIDTH = 64
@@ -20,14 +23,16 @@ VOCABULARY = 49408
 END_TOKEN = 49407
 SCALE_FACTOR = 0.18215
 """What latents are multiplied by before diffusion; Stable Diffusion's."""
-GROUPS = 32
-"""Of every group norm."""
 BLOCK_OUTPUT = re.compile(r"\.(attn\d\.to_out\.0|ff\.net\.2)\.")
 """The layers by which a transformer block adds to what it was given."""
 
 
 class WidthError(ValueError):
     """A network cannot be built at these widths; the message names the width."""
+
+
+class TokenizerError(ValueError):
+    """A folder does not hold CLIP's tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +78,7 @@ class UNetConfig:
                 for i in levels
             ),
             context=context,
-            gray_channels=unet["conv_in.weight"].shape[1] - 4,
+            gray_channels=unet["conv_in.weight"].shape[1] - LATENT_CHANNELS,
         )
 
 
@@ -140,8 +145,8 @@ def build_unet(config: UNetConfig) -> UNet2DConditionModel:
     down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
     return UNet2DConditionModel(
-        in_channels=4 + config.gray_channels,
-        out_channels=4,
+        in_channels=LATENT_CHANNELS + config.gray_channels,
+        out_channels=LATENT_CHANNELS,
         down_block_types=down,
         up_block_types=up,
         block_out_channels=config.widths,
@@ -160,7 +165,7 @@ def build_vae(config: VAEConfig) -> AutoencoderKL:
         up_block_types=("UpDecoderBlock2D",) * levels,  # pyright: ignore[reportArgumentType]
         block_out_channels=config.widths,  # pyright: ignore[reportArgumentType]
         layers_per_block=config.blocks,
-        latent_channels=4,
+        latent_channels=LATENT_CHANNELS,
         scaling_factor=SCALE_FACTOR,
     )
 
@@ -209,6 +214,24 @@ def load_text_encoder(text: StateDict) -> CLIPTextModel:
     return network
 
 
+def load_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Read CLIP's tokenizer.
+
+    Args:
+        folder: holds its vocab.json and merges.txt.
+
+    Raises:
+        TokenizerError: if one is missing; transformers would go on with a vocabulary of two tokens.
+    """
+    missing = [name for name in ("vocab.json", "merges.txt") if not (folder / name).is_file()]
+    if missing:
+        raise TokenizerError(
+            f"tokenizer = {folder}: there is no {' and no '.join(missing)}. Name the folder with "
+            "CLIP's vocabulary; every ComfyUI has one in comfy/sd1_tokenizer"
+        )
+    return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+
+
 def text_from_transformers(text: StateDict) -> StateDict:
     """Rename `transformers.CLIPTextModel`'s tensors to the checkpoint's."""
     return {f"text_model.{name.removeprefix('text_model.')}": text[name] for name in text}
@@ -219,14 +242,14 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
 
     The four latent channels' weights stay as they are, bit for bit.
     """
-    old = unet.conv_in
-    new = torch.nn.Conv2d(4 + gray_channels, old.out_channels, 3, padding=1)
+    old, channels = unet.conv_in, LATENT_CHANNELS + gray_channels
+    new = torch.nn.Conv2d(channels, old.out_channels, 3, padding=1)
     with torch.no_grad():
         new.weight.zero_()
-        new.weight[:, :4] = old.weight[:, :4]
+        new.weight[:, :LATENT_CHANNELS] = old.weight[:, :LATENT_CHANNELS]
         new.bias.copy_(old.bias)  # pyright: ignore
     unet.conv_in = new
-    unet.register_to_config(in_channels=4 + gray_channels)
+    unet.register_to_config(in_channels=channels)
 
 
 def with_attention(unet: UNet2DConditionModel, attention: tuple[int, ...]) -> UNet2DConditionModel:

@@ -5,6 +5,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from diffusers.schedulers.scheduling_ddim import DDIMScheduler
 from torch import Tensor
 
+from ..model.patch import LATENT_CHANNELS
 from .networks import conditioned_input
 from .noise import draws
 
@@ -36,7 +37,7 @@ def sample(unet: UNet2DConditionModel, luminance: Tensor, context: Tensor, empty
     schedule = DDIMScheduler(**SCHEDULE, clip_sample=False, set_alpha_to_one=False, steps_offset=1)
     schedule.set_timesteps(STEPS)
     count, _, *extent = luminance.shape
-    _, noise = draws(torch.arange(count), torch.Size((count, 4, *extent)), 0)
+    _, noise = draws(torch.arange(count), torch.Size((count, LATENT_CHANNELS, *extent)), 0)
     latent = noise.to(luminance)
     both = torch.cat([context, empty.expand_as(context)])
     for t in schedule.timesteps:

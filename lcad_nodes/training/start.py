@@ -14,8 +14,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor, nn
 
-from ..model.luminance import LuminanceEncoder
-from .networks import GROUPS
+from ..model.luminance import GROUPS, LuminanceEncoder
 
 REFERENCE = 3.0
 """Constant beside each color channel: it keeps the group norm from taking the color away."""

@@ -15,6 +15,8 @@ from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
 from .data.batches import batches
 from .diffusion import Diffusion, EncodedBatch, FrozenEncoders
+from .loop import check_precision
+from .networks import load_tokenizer
 
 
 @dataclass(frozen=True)
@@ -47,21 +49,25 @@ def validate(
         One after the other, in their order.
 
     Raises:
-        ConfigError: if there is nothing to measure.
+        ConfigError: if there is nothing to measure, or the device lacks the precision.
+        TokenizerError: if the tokenizer is not there.
         LayoutError: if a checkpoint lacks one of its networks.
     """
     if pictures < 1 or not checkpoints:
         raise ConfigError("validate: give at least one checkpoint and one picture")
     if config.data.stamps:
         config = replace(config, data=replace(config.data, split="held_out"))
+    tokenizer = load_tokenizer(Path(config.tokenizer))
     count = -(-pictures // config.fit.batch)
     accelerator = Accelerator(mixed_precision=config.fit.mixed_precision)
+    check_precision(config.fit.mixed_precision, accelerator.device)
     encoded: list[EncodedBatch] = []
     before = None
     for path in checkpoints:
         parts = _complete(path)
         if before is None or not _encode_alike(parts, before):
-            encoded = _encode(config, parts, accelerator, count)
+            encode = FrozenEncoders(parts, tokenizer, accelerator)
+            encoded = _encode(config, encode, count)
         before = parts
         named = replace(config, start=str(path))
         yield Validation(path, _figures(named, parts, encoded, accelerator))
@@ -85,11 +91,8 @@ def _encode_alike(one: CheckpointParts, other: CheckpointParts) -> bool:
     )
 
 
-def _encode(
-    config: DiffusionConfig, parts: CheckpointParts, accelerator: Accelerator, count: int
-) -> list[EncodedBatch]:
-    encode = FrozenEncoders(parts, Path(config.tokenizer), accelerator)
-    source = batches(config.data, config.fit.batch, accelerator, 0)
+def _encode(config: DiffusionConfig, encode: FrozenEncoders, count: int) -> list[EncodedBatch]:
+    source = batches(config.data, config.fit.batch, encode.accelerator, 0)
     return [encode(batch) for batch in tqdm(islice(source, count), "encoding", count)]
 
 

@@ -73,6 +73,23 @@ def test_what_another_version_of_a_package_lacks_is_named(tmp_path: Path, archiv
         list(read_sources({"cow": f"{archive}:erase/cow.webp"}, tmp_path.joinpath))
 
 
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04", b"\x1f\x8b\x08\x00", b"qres"])
+@pytest.mark.parametrize("name", ["a.rcc", "b.sh3f", "d.tgz"])
+def test_what_is_no_archive_is_named(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(SourceError, match=f"{name} is cut short, or is no archive"):
+        list(read_sources({"cow": f"{name}:erase/cow.webp"}, tmp_path.joinpath))
+
+
+@pytest.mark.parametrize("archive", ["a.rcc", "b.sh3f", "d.tgz"])
+def test_an_archive_cut_short_is_named(tmp_path: Path, archive: str) -> None:
+    archives(tmp_path)
+    whole = (tmp_path / archive).read_bytes()
+    (tmp_path / archive).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(SourceError, match=f"{archive} is cut short, or is no archive"):
+        list(read_sources({"cow": f"{archive}:erase/cow.webp"}, tmp_path.joinpath))
+
+
 @pytest.mark.parametrize("name", ["hole.png", "huge.png"])
 @pytest.mark.parametrize("archive", ["a.tgz", "b.zip"])
 def test_what_would_fill_the_memory_is_not_read(

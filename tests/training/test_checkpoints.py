@@ -86,12 +86,28 @@ def test_a_file_cut_short_is_named(tmp_path: Path) -> None:
             read_checkpoint(tmp_path / name)
 
 
+def test_a_checkpoint_makes_the_folder_that_it_is_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "folder" / "a.safetensors"
+    save_checkpoint({"a": torch.zeros(1)}, path, 64)
+    assert load_file(path).keys() == {"a"}
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="its files have no such modes")
 def test_a_checkpoint_may_be_read_by_whoever_may_read_other_files(tmp_path: Path) -> None:
     save_checkpoint({"a": torch.zeros(1)}, tmp_path / "a.safetensors", 64)
     (tmp_path / "other").touch()
     modes = {path.stat().st_mode for path in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "found"), [(1024, "Stable Diffusion 2.x"), (2048, "Stable Diffusion XL")]
+)
+def test_models_of_other_families_are_named(tmp_path: Path, width: int, found: str) -> None:
+    name = "model.diffusion_model.input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"
+    save_file({name: torch.zeros(8, width)}, tmp_path / "other.safetensors")
+    with pytest.raises(LayoutError, match=f"other.safetensors is a model of {found}, but L-CAD"):
+        read_checkpoint(tmp_path / "other.safetensors")
 
 
 def test_an_average_is_halfway_between_two_checkpoints(tmp_path: Path) -> None:

@@ -179,3 +179,14 @@ def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message:
     start = 'start = "s"\ntokenizer = "t"\n'
     with pytest.raises(ConfigError, match=message):
         load_config(DiffusionConfig, _written(tmp_path, start + DATA_AND_FIT + text))
+
+
+@pytest.mark.parametrize("source", ['folder = "a"', 'shards = ["a.tar"]'])
+@pytest.mark.parametrize("key", ["guided", "localization_weight", "thing_weight"])
+def test_what_needs_masks_is_refused_where_there_are_none(
+    tmp_path: Path, source: str, key: str
+) -> None:
+    text = 'start = "s"\ntokenizer = "t"\n' + DATA_AND_FIT.replace('stamps = ["a"]', source)
+    load_config(DiffusionConfig, _written(tmp_path, f"{text}thing_weight = 1"))
+    with pytest.raises(ConfigError, match=f"{key} has no effect with folder or shards, which"):
+        load_config(DiffusionConfig, _written(tmp_path, f"{text}{key} = 0.5"))

@@ -17,7 +17,13 @@ from lcad_nodes.training import diffusion
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.guidance import Instances
-from lcad_nodes.training.networks import TextConfig, UNetConfig, build_unet, load_text_encoder
+from lcad_nodes.training.networks import (
+    TextConfig,
+    TokenizerError,
+    UNetConfig,
+    build_unet,
+    load_text_encoder,
+)
 from lcad_nodes.training.nouns import NORM
 
 
@@ -117,6 +123,25 @@ def test_nothing_can_be_frozen_that_is_not_there(
 ) -> None:
     with pytest.raises(ConfigError, match="no UNet or no text encoder"):
         Diffusion(replace(config, train="published"), replace(pretrained, text={}))
+
+
+@pytest.mark.parametrize("there", ["unet", "text"])
+def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts, there: str
+) -> None:
+    other = replace(
+        from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 128, 128), text=TextConfig(128, 1)
+    )
+    kept = {"unet": {}, "text": {}} | {there: getattr(pretrained, there)}
+    with pytest.raises(LayoutError, match=r"reads texts of width (64|128).*gives (64|128)\. "):
+        Diffusion(other, replace(pretrained, **kept))
+
+
+def test_attention_is_added_to_a_unet_that_is_there(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    with pytest.raises(ConfigError, match=r"attention: .*first\.safetensors has no UNet"):
+        Diffusion(replace(from_nothing, attention=(1, 1)), replace(pretrained, unet={}))
 
 
 def test_a_unet_for_another_luminance_encoder_is_refused(
@@ -239,6 +264,19 @@ def test_nouns_are_placed_and_embeddings_stay_while_the_rest_of_the_text_encoder
     dog, fox, teapot = table[[1929, 3240, 40749]]  # their tokens in CLIP's vocabulary
     assert [dog.norm().item(), fox.norm().item()] == pytest.approx([NORM, NORM])
     assert torch.cosine_similarity(dog, fox, dim=0) > torch.cosine_similarity(dog, teapot, dim=0)
+
+
+@pytest.mark.parametrize("there", [None, [], ["vocab.json"], ["merges.txt"]])
+def test_a_folder_without_the_tokenizer_is_named_before_the_checkpoint_is_read(
+    config: DiffusionConfig, tmp_path: Path, there: list[str] | None
+) -> None:
+    folder = tmp_path / "other"
+    if there is not None:
+        folder.mkdir()
+        for name in there:
+            (folder / name).write_bytes(Path(config.tokenizer, name).read_bytes())
+    with pytest.raises(TokenizerError, match=r"tokenizer = .*other: there is no (vocab|merges)"):
+        train(replace(config, tokenizer=str(folder), start="none"))
 
 
 def test_a_checkpoint_without_an_autoencoder_is_refused(

@@ -1,8 +1,12 @@
 """Instance guidance while training: the same step on the same logits as samplers take."""
 
 import math
+from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -14,8 +18,10 @@ from transformers import CLIPTokenizer
 
 from lcad_nodes.model.checkpoint import split
 from lcad_nodes.model.phrases import PhraseError
+from lcad_nodes.training import diffusion, guidance
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
-from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
+from lcad_nodes.training.data.batches import Batch
+from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, FrozenEncoders, train
 from lcad_nodes.training.guidance import (
     GuidedAttention,
     Instances,
@@ -63,7 +69,7 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     hidden = torch.randn(2, 16, block.to_q.in_features)
     context = torch.randn(2, 77, block.to_k.in_features)
     mask = halves(4)[0]
-    guided = GuidedAttention(3.0)
+    guided = GuidedAttention(3.0, localized=True)
     plain = guided(block, hidden, context)
     nobody = Instances(torch.zeros(0, 4, 4), ())
     with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True]):
@@ -171,6 +177,44 @@ def test_a_share_of_the_pictures_is_guided(stage: Diffusion) -> None:
 
     differs = [a != b for a, b in zip(errors(left), errors(right), strict=True)]
     assert differs == [False, True, False, True]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0])
+def test_the_localization_error_is_computed_where_it_is_learned_from_alone(
+    config: DiffusionConfig, golden: Golden, monkeypatch: pytest.MonkeyPatch, weight: float
+) -> None:
+    computed = []
+
+    def noted(logits: Tensor, instances: Sequence[Instances]) -> Tensor:
+        computed.append(instances)
+        return localization_error(logits, instances)
+
+    monkeypatch.setattr(guidance, "localization_error", noted)
+    stage = Diffusion(
+        replace(config, localization_weight=weight), split(load_file(golden.checkpoint))
+    )
+    batch = EncodedBatch(
+        torch.ones(1, 4, 8, 8),
+        torch.ones(1, 128, 8, 8),
+        torch.arange(77)[None],
+        torch.tensor([1]),
+        [Instances(halves(8)[0][None], ((2, 3, 4),))],
+    )
+    _, figures = stage(batch, 0)
+    assert bool(computed) == ("localization" in figures) == bool(weight)
+
+
+def test_masks_lie_where_the_networks_are(
+    tokenizer: CLIPTokenizer, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(diffusion, "lightness", lambda rgb: rgb[:, :1])  # it looks at the numbers
+    elsewhere: Any = SimpleNamespace(device=torch.device("meta"), autocast=nullcontext)
+    encode = FrozenEncoders(split(load_file(golden.checkpoint)), tokenizer, elsewhere)
+    images = torch.empty(2, 3, 64, 64, device="meta")
+    objects = [(("a red cup", halves(64)[0]),), ()]
+    encoded = encode(Batch(images, ["a red cup", ""], torch.arange(2), objects))
+    assert encoded.latents.device.type == "meta"
+    assert {known.masks.device for known in encoded.instances} == {torch.device("meta")}
 
 
 def test_guidance_is_learned_through(stage: Diffusion) -> None:

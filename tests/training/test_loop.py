@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lcad_nodes.model.checkpoint import StateDict
 from lcad_nodes.training.config import ConfigError, FitConfig
-from lcad_nodes.training.loop import Fit, TrainingError
+from lcad_nodes.training.loop import Fit, TrainingError, check_precision
 from lcad_nodes.training.sheet import Row
 
 
@@ -141,6 +141,45 @@ def test_a_state_that_was_cut_short_is_named(config: FitConfig, content: bytes) 
     Path(config.directory, "line.state", "custom_checkpoint_1.pkl").write_bytes(content)
     with pytest.raises(TrainingError, match=r"custom_checkpoint_1\.pkl is cut short"):
         _run(config)
+
+
+class Wider(Line):
+    """Has a weight more than what was saved."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = nn.Parameter(torch.zeros(1))
+
+
+class Longer(Line):
+    """Its second group has a weight of another shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other = nn.Parameter(torch.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("stage", "broken", "problem"),
+    [
+        (Wider, "", "more"),
+        (Longer, "", "other"),
+        (Line, "model.safetensors", ""),
+        (Line, "optimizer.bin", "No such file"),
+    ],
+)
+def test_a_state_of_another_configuration_or_a_broken_one_is_named(
+    config: FitConfig, stage: type[Line], broken: str, problem: str
+) -> None:
+    _run(replace(config, steps=3))
+    file = Path(config.directory, "line.state", broken)
+    if broken == "model.safetensors":
+        file.write_bytes(file.read_bytes()[:-3])
+    elif broken:
+        file.unlink()
+    message = rf"^\S+line\.state is broken, or of another configuration: undo .*\(.*{problem}.*\)$"
+    with pytest.raises(TrainingError, match=message):
+        _run(config, stage())
 
 
 def test_a_second_training_in_a_directory_is_refused(config: FitConfig) -> None:
@@ -413,3 +452,27 @@ def test_a_cpu_on_which_bf16_is_slow_is_told_of(
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     Fit(Line(), replace(config, mixed_precision=precision), "line", 8)
     assert ("no instructions" in caplog.text) == warned
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "problem"),
+    [
+        ("fp16", "cpu", '"fp16" needs a GPU'),
+        ("bf16", "cuda", '"bf16": this GPU does not have it'),
+        ("fp16", "cuda", None),
+        ("no", "cuda", None),
+        ("no", "cpu", None),
+    ],
+)
+def test_a_precision_that_the_device_lacks_is_refused(
+    monkeypatch: pytest.MonkeyPatch, precision: str, device: str, problem: str | None
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: False)
+    with pytest.raises(ConfigError, match=problem) if problem else nullcontext():
+        check_precision(precision, torch.device(device))
+
+
+@pytest.mark.usefixtures("free_precision")
+def test_half_precision_is_not_trained_on_a_cpu_without_a_word(config: FitConfig) -> None:
+    with pytest.raises(ConfigError, match="needs a GPU"):
+        Fit(Line(), replace(config, mixed_precision="fp16"), "line", 8)

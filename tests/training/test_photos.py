@@ -10,6 +10,7 @@ import torch
 from accelerate import Accelerator
 from PIL import Image
 
+from lcad_nodes.files.formats import READABLE
 from lcad_nodes.training.config import DataConfig
 from lcad_nodes.training.data.batches import Batch, batches
 from lcad_nodes.training.data.captions import Detail
@@ -71,8 +72,30 @@ def test_a_round_shows_every_photo_and_the_next_round_another_order(folder: Path
     assert first != second
 
 
+def test_a_rounds_order_is_drawn_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = PhotoFolder(folder, None, WHOLE, 0)
+    drawn, default_rng = [], np.random.default_rng
+
+    def noted(seed: list[int]) -> np.random.Generator:
+        drawn.append(seed)
+        return default_rng(seed)
+
+    monkeypatch.setattr(np.random, "default_rng", noted)
+    for number in range(12):
+        assert photos[number].image.shape == (3, 16, 16)
+    assert len(drawn) == 12 + 2  # each has its crop, and eight are a round
+
+
 def _color(photos: PhotoFolder, number: int) -> tuple[int, ...]:
     return tuple((photos[number].image[:, 8, 8] * 255).round().int().tolist())
+
+
+@pytest.mark.parametrize("suffix", sorted(READABLE))
+def test_a_folder_of_any_kind_of_picture_is_learned_from(tmp_path: Path, suffix: str) -> None:
+    kind = "JPEG" if suffix == ".jfif" else None
+    Image.new("RGB", (40, 30), (200, 10, 10)).save(tmp_path / f"photo{suffix.upper()}", kind)
+    red, green, _ = _color(PhotoFolder(tmp_path, None, WHOLE, 0), 0)
+    assert red - green > 100
 
 
 @pytest.mark.parametrize("name", ["vg/1.jpg", "vg_1.jpg", "1.jpg"])

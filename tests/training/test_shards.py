@@ -3,6 +3,7 @@
 import io
 import logging
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from lcad_nodes.training.config import ConfigError, DataConfig
 from lcad_nodes.training.data import shards as shards_of_data
 from lcad_nodes.training.data.batches import Batch, batches
 from lcad_nodes.training.data.captions import Detail
-from lcad_nodes.training.data.pictures import Augment, DataError
+from lcad_nodes.training.data.pictures import Augment, DataError, Photo
 from lcad_nodes.training.data.shards import Shards
 
 WHOLE = Augment(8, 1.0, 0.0, Detail(0, 0))
@@ -54,15 +55,15 @@ def _take(config: DataConfig, first: int, count: int) -> list[Batch]:
 @pytest.mark.parametrize("workers", [0, 2])
 def test_training_sees_the_same_from_any_batch_on(shards: str, workers: int) -> None:
     config = DataConfig(shards=(shards,), size=16, workers=workers)
-    whole = _take(config, 0, 12)
-    for first in (1, 4, 7):
-        for a, b in zip(whole[first:], _take(config, first, 12 - first), strict=True):
+    whole = _take(config, 0, 18)
+    for first in (1, 4, 7, 15):
+        for a, b in zip(whole[first:], _take(config, first, 18 - first), strict=True):
             assert torch.equal(a.images, b.images)
             assert a.texts == b.texts
 
 
 def test_a_round_shows_every_picture_once_and_text_stays_with_its_picture(shards: str) -> None:
-    stream = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), 0))
+    stream = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), 0, 0))
     taken = [next(stream) for _ in range(40)]
     numbers = [round(float(sample.image[0, 0, 0]) * 255 / 10) for sample in taken]
     for sample, number in zip(taken, numbers, strict=True):
@@ -73,10 +74,31 @@ def test_a_round_shows_every_picture_once_and_text_stays_with_its_picture(shards
     assert numbers[:20] != numbers[20:]
 
 
+@pytest.mark.parametrize("passed", [0, 7, 19, 20, 21, 40, 105])
+def test_rounds_that_were_seen_are_not_read_again(
+    shards: str, passed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), 0, 0))
+    seen = [next(whole) for _ in range(passed + 3)]
+    photos_of, read = shards_of_data._photos_of, list[str]()
+
+    def noted(url: str) -> Iterator[Photo]:
+        read.append(url)
+        return photos_of(url)
+
+    monkeypatch.setattr(shards_of_data, "_photos_of", noted)
+    resumed = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), passed, 0))
+    for expected in seen[passed:]:
+        found = next(resumed)
+        assert torch.equal(found.image, expected.image)
+        assert found.text == expected.text
+    assert len(read) <= 3 * 4  # the round that is counted, and those that are shown
+
+
 def test_processes_and_workers_share_the_shards_out(shards: str) -> None:
     seen = []
     for process in range(2):
-        stream = iter(Shards((shards,), WHOLE, 0, 1, (process, 2), 0))
+        stream = iter(Shards((shards,), WHOLE, 0, 1, (process, 2), 0, 0))
         seen.append({round(float(next(stream).image[0, 0, 0]) * 25.5) for _ in range(10)})
     assert seen[0] | seen[1] == set(range(20)) - {7}
     assert not seen[0] & seen[1]
@@ -89,9 +111,17 @@ def test_what_cannot_be_read_is_named_once(shards: str, caplog: pytest.LogCaptur
     assert "photos-1.tar: 7 (UnidentifiedImageError" in line
 
 
-def test_fewer_shards_than_readers_are_refused(shards: str) -> None:
+@pytest.mark.parametrize(("processes", "workers"), [(5, 0), (5, 1), (1, 5)])
+def test_fewer_shards_than_readers_are_refused_before_any_is_read(
+    shards: str, processes: int, workers: int
+) -> None:
     with pytest.raises(DataError, match=r"4 shards cannot be dealt out to 5 readers"):
-        next(iter(Shards((shards,), WHOLE, 0, 1, (4, 5), 0)))
+        Shards((shards,), WHOLE, 0, 1, (0, processes), 0, workers)
+
+
+def test_workers_that_would_have_no_shard_are_told_of_in_a_line(shards: str) -> None:
+    with pytest.raises(DataError, match=r"^4 shards cannot be dealt out to 6 readers"):
+        _take(DataConfig(shards=(shards,), size=16, workers=6), 0, 1)
 
 
 def test_shards_cut_short_are_read_as_far_as_they_go_and_named(
@@ -122,7 +152,7 @@ def test_shards_without_descriptions_are_told_of_once(
         for number in range(10):
             _add(archive, f"{number}.png", png.getvalue())
             _add(archive, f"{number}.txt" if described else f"{number}.caption", b"a square")
-    stream = iter(Shards((str(tmp_path / "few.tar"),), WHOLE, 0, 1, (0, 1), 0))
+    stream = iter(Shards((str(tmp_path / "few.tar"),), WHOLE, 0, 1, (0, 1), 0, 0))
     for _ in range(250):
         next(stream)
     assert caplog.text.count("has a description (a .txt of its name)") == (not described)
@@ -138,7 +168,7 @@ def test_shards_without_descriptions_are_told_of_once(
     ],
 )
 def test_a_drive_of_windows_is_no_scheme(pattern: str, first: str) -> None:
-    assert Shards((pattern,), WHOLE, 0, 1, (0, 1), 0).urls[0] == first
+    assert Shards((pattern,), WHOLE, 0, 1, (0, 1), 0, 0).urls[0] == first
 
 
 @pytest.mark.parametrize(
@@ -146,7 +176,7 @@ def test_a_drive_of_windows_is_no_scheme(pattern: str, first: str) -> None:
 )
 def test_shards_that_would_run_a_command_are_refused(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"shards: expected paths.*not '(pipe:touch ran|gs:)"):
-        Shards((pattern,), WHOLE, 0, 1, (0, 1), 0)
+        Shards((pattern,), WHOLE, 0, 1, (0, 1), 0, 0)
 
 
 def test_what_would_fill_the_memory_is_skipped_and_named(
@@ -172,4 +202,4 @@ def test_shards_without_anything_to_read_are_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "empty.tar", "w"):
         pass
     with pytest.raises(DataError, match=r"empty\.tar: the shard holds no samples"):
-        next(iter(Shards((str(tmp_path / "empty.tar"),), WHOLE, 0, 1, (0, 1), 0)))
+        next(iter(Shards((str(tmp_path / "empty.tar"),), WHOLE, 0, 1, (0, 1), 0, 0)))

@@ -120,7 +120,7 @@ def _loader(
     reader = (accelerator.process_index, accelerator.num_processes)
     if config.shards:
         augment = _augment(config)
-        source = Shards(config.shards, augment, config.seed, batch, reader, first)
+        source = Shards(config.shards, augment, config.seed, batch, reader, first, config.workers)
         order = {"batch_size": batch}
     else:
         source = _numbered(config, batch)

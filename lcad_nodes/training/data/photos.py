@@ -8,10 +8,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from ...files.captions import captions_of, read_captions
+from ...files.formats import READABLE
 from ...files.pictures import files_below
 from .pictures import Augment, DataError, Photo, Sample, readable
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +22,7 @@ class PhotoFolder(Dataset[Sample]):
         """List the photos.
 
         Args:
-            folder: searched with its subfolders, linked ones too, for JPEG, PNG and WebP.
+            folder: searched with its subfolders, linked ones too, for all that is `READABLE`.
             captions: see `read_captions`; None: nothing is said of any photo.
             augment: crops, flips, level of detail.
             seed: of the order and of everything else that is left to chance.
@@ -33,9 +32,10 @@ class PhotoFolder(Dataset[Sample]):
             CaptionsError: if the captions are in no known format.
         """
         self.augment, self.seed = augment, seed
-        paths = sorted(p for p in files_below(folder) if p.suffix.lower() in SUFFIXES)
+        self._round, self._order = -1, np.empty(0, int)
+        paths = sorted(p for p in files_below(folder) if p.suffix.lower() in READABLE)
         if not paths:
-            raise DataError(f"{folder} holds no photos ({', '.join(SUFFIXES)})")
+            raise DataError(f"{folder} holds no photos ({', '.join(sorted(READABLE))})")
         said = read_captions(captions) if captions else {}
         self.photos = [
             Photo(str(p), p, captions_of(p.relative_to(folder), said) or ()) for p in paths
@@ -61,6 +61,8 @@ class PhotoFolder(Dataset[Sample]):
 
     def _from(self, number: int) -> Iterator[Photo]:
         count = len(self.photos)
-        order = np.random.default_rng([self.seed, number // count]).permutation(count)
+        if self._round != number // count:
+            self._round = number // count
+            self._order = np.random.default_rng([self.seed, self._round]).permutation(count)
         for place in range(count):
-            yield self.photos[order[(number + place) % count]]
+            yield self.photos[self._order[(number + place) % count]]

@@ -13,7 +13,6 @@ from urllib.parse import urlparse
 from torch.utils.data import IterableDataset, get_worker_info
 
 from ..config import ConfigError
-from .photos import SUFFIXES
 from .pictures import Augment, DataError, Photo, Sample, readable
 
 BUFFER = 1000
@@ -22,6 +21,8 @@ ENOUGH = 100
 """Pictures without a description, from the first on, after which that is worth a word."""
 LARGEST = 256 * 2**20
 """Bytes of a picture or a description; a shard of a few KB can hold what claims to be any size."""
+KEYS = ("jpg", "jpeg", "png", "webp")
+"""What the format calls pictures that are read."""
 SCHEMES = {"", "file", "http", "https"}
 """What of webdataset's is opened; others run commands."""
 METADATA = re.compile(r"(^|/)__[^/]*__($|/)")
@@ -47,6 +48,7 @@ class Shards(IterableDataset[Sample]):
         batch: int,
         reader: tuple[int, int],
         first: int,
+        workers: int,
     ) -> None:
         """Prepare the stream.
 
@@ -57,6 +59,7 @@ class Shards(IterableDataset[Sample]):
             batch: samples a batch.
             reader: which process this is, and of how many.
             first: batches to pass over, without decoding them.
+            workers: of each process; 0: it reads by itself.
 
         Raises:
             ConfigError: if a shard is neither a path nor such an address.
@@ -70,19 +73,25 @@ class Shards(IterableDataset[Sample]):
                 f"shards: expected paths, or addresses of file: or http(s):, not {refused[0]!r}"
             )
         self.augment, self.seed, self.batch, self.first = augment, seed, batch, first
-        self.process, self.processes = reader
+        self.process, processes = reader
+        self.workers = max(workers, 1)
+        self.readers = processes * self.workers
+        if len(self.urls) < self.readers:
+            raise DataError(
+                f"{len(self.urls)} shards cannot be dealt out to {self.readers} readers "
+                "(processes times workers): use fewer workers or more shards"
+            )
 
     def __iter__(self) -> Iterator[Sample]:
         """Yield this worker's samples, beginning where the batches passed over end."""
         info = get_worker_info()
-        workers = info.num_workers if info else 1
         # The loader asks its workers in turn, from the first on, wherever training goes on.
-        worker = ((info.id if info else 0) + self.first) % workers
-        passed = len(range(worker, self.first, workers)) * self.batch
-        reader = self.process * workers + worker
-        photos = islice(self._photos(reader, self.processes * workers), passed, None)
+        worker = ((info.id if info else 0) + self.first) % self.workers
+        passed = len(range(worker, self.first, self.workers)) * self.batch
+        reader = self.process * self.workers + worker
+        photos = readable(self._photos(reader, passed))
         described = False
-        for number, (photo, image, skipped) in enumerate(readable(photos), passed):
+        for number, (photo, image, skipped) in enumerate(photos, passed):
             described |= bool(photo.texts)
             if number == passed + ENOUGH and not described:
                 logger.warning(
@@ -93,18 +102,25 @@ class Shards(IterableDataset[Sample]):
             sample = self.augment(image, photo.texts, [self.seed, reader, number])
             yield Sample(sample.image, sample.text, skipped)
 
-    def _photos(self, reader: int, readers: int) -> Iterator[Photo]:
-        urls = self.urls[reader::readers]
-        if not urls:
-            raise DataError(
-                f"{len(self.urls)} shards cannot be dealt out to {readers} readers (processes "
-                "times workers): use fewer workers or more shards"
-            )
-        return chain.from_iterable(self._round(urls, reader, n) for n in count())
+    def _photos(self, reader: int, passed: int) -> Iterator[Photo]:
+        """Yield photos round by round, from the one after those passed over.
 
-    def _round(self, urls: list[str], reader: int, number: int) -> Iterator[Photo]:
+        In any order a round is as long as the first: no other is read to be passed over.
+        """
+        first = self._round(reader, 0)
+        size = sum(1 for _ in islice(first, passed))
+        if size == passed:
+            return chain(first, self._rounds(reader, 1))
+        rounds, rest = divmod(passed, size)
+        return islice(self._rounds(reader, rounds), rest, None)
+
+    def _rounds(self, reader: int, number: int) -> Iterator[Photo]:
+        return chain.from_iterable(self._round(reader, n) for n in count(number))
+
+    def _round(self, reader: int, number: int) -> Iterator[Photo]:
         from webdataset.filters import shuffle
 
+        urls = self.urls[reader :: self.readers]
         rng = random.Random(f"{self.seed} {reader} {number}")
         photos = chain.from_iterable(map(_photos_of, rng.sample(urls, len(urls))))
         return shuffle(BUFFER, initial=BUFFER, rng=rng)(photos)
@@ -163,7 +179,7 @@ def _files_of(url: str, amiss: list[Photo]) -> Iterator[dict[str, Any]]:
 
 
 def _photo(sample: dict[str, Any]) -> Photo:
-    pictures = [sample[s[1:]] for s in SUFFIXES if s[1:] in sample]
+    pictures = [sample[key] for key in KEYS if key in sample]
     text = sample.get("txt", b"").decode("utf-8", errors="replace")
     return Photo(
         name=f"{sample['__url__']}: {sample['__key__']}",
