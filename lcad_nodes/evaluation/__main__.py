@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files.digests import digest_of
+from ..files.errors import told_plainly
 from .comfyui import use_comfyui
 
 if TYPE_CHECKING:  # it needs ComfyUI, which `use_comfyui` finds
@@ -32,12 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     commands = {"mini": _mini, "ablations": _ablations, "colorize": _colorize, "compare": _compare}
     command = commands[options.command]
-    try:
+    with told_plainly():
         report = command(options)
-    except (OSError, ValueError) as error:
-        if type(error).__module__.partition(".")[0] != str(__package__).partition(".")[0]:
-            raise
-        sys.exit(str(error))  # what the project's own errors say is enough
     if isinstance(sys.stdout, TextIOWrapper):  # on Windows, a file's own encoding has no arrows
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
     sys.stdout.write(f"{report}\n")
