@@ -208,7 +208,8 @@ class SceneBuilder:
             segments: whether to paint the things of a photograph, as a fifth of the scenes
                 drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
             places: whether the description says where objects are; None: half the time, and of
-                things of one kind always, or mostly in a scene drawn freely.
+                things of one kind always, or mostly in a scene drawn freely. Where a scene drawn
+                freely has none, the order of words tells nothing of different things, either.
             aspect: width over height; the longer side is a multiple of 8 where the shorter is.
 
         Raises:
@@ -234,7 +235,8 @@ class SceneBuilder:
         placing = by_chance if places is None else places
         mentions = _mentions(placed, placing, description, same, rng)
         said = [(index, mention) for index, mention in enumerate(mentions) if mention]
-        if rng.random() < UNORDERED:
+        by_name = free and places is False and not same
+        if rng.random() < UNORDERED or by_name:
             rng.shuffle(said)
         named = rng.random() < 0.8 or description == "full"
         spoken = [mention for _, mention in said]
