@@ -21,7 +21,7 @@ OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
-OF_MASKS = ("guided", "localization_weight", "thing_weight")
+OF_MASKS = ("guided", "localization_weight", "naming_weight", "thing_weight")
 """Keys that are of masks, which only made-up scenes bring."""
 
 
@@ -241,6 +241,9 @@ class DiffusionConfig:
         localization_weight: factor of `guidance.localization_error`, of pictures with known masks:
             attention learns to be where guidance would want it. 0 is the published training; from
             nothing, which word is said of which thing is learned much sooner with it.
+        naming_weight: factor of `guidance.naming_error`, of pictures with known masks: what things
+            are called is learned from all of a batch's things and phrases, and not only from which
+            one of two in one scene a color is on. 0 is the published training.
         thing_weight: factor of the error where something lies that the description names, of
             pictures with known masks. What is best to predict stays the same; a small batch tells
             more of it, since nobody can guess the rest. 1 is the published loss.
@@ -263,13 +266,14 @@ class DiffusionConfig:
     guided: float = 0.0
     guidance: float = 3.0
     localization_weight: float = 0.0
+    naming_weight: float = 0.0
     thing_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        least_0 = ("guidance", "localization_weight", "thing_weight", "noise_offset", "pool")
-        _check(self, least_0, 0)
+        weights = ("localization_weight", "naming_weight", "thing_weight")
+        _check(self, (*weights, "guidance", "noise_offset", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.data.stamps:
             _refuse(self, OF_MASKS, "folder or shards, which bring no masks")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
+from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 from transformers import CLIPTokenizer
 
 from ..model.guidance import attend, attention_logits, guide_logits, masks_on_grid
@@ -57,19 +57,28 @@ def find_instances(
     return Instances(masks.unflatten(-1, tuple(size)), tuple(heard))
 
 
+@dataclass(frozen=True)
+class Errors:
+    """What `localization_error` and `naming_error` are, layer by layer; none where not wanted."""
+
+    localization: list[Tensor]
+    naming: list[Tensor]
+
+
 class GuidedAttention:
     """Attention of diffusers' blocks that moves logits toward masks, as fast guidance does.
 
     Attributes:
         strength: see `guide_logits`; the loss is summed.
         localized: whether to compute how far attention is from them by itself.
+        naming: whether to compute how well it tells each thing's phrase from all of the batch's.
     """
 
-    def __init__(self, strength: float, *, localized: bool) -> None:
-        self.strength, self.localized = strength, localized
+    def __init__(self, strength: float, *, localized: bool, naming: bool) -> None:
+        self.strength, self.localized, self.naming = strength, localized, naming
         self._instances: Sequence[Instances] = ()
         self._guided: Sequence[bool] = ()
-        self._errors: list[Tensor] = []
+        self._errors = Errors([], [])
 
     def __call__(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_unused: None
@@ -87,7 +96,9 @@ class GuidedAttention:
         q, k = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
         logits = attention_logits(q, k, attn.heads)
         if self.localized and self._instances:
-            self._errors.append(localization_error(logits, self._instances))
+            self._errors.localization.append(localization_error(logits, self._instances))
+        if self.naming and self._instances:
+            self._errors.naming.append(naming_error(q, k, self._instances))
         if any(self._guided):
             rows = zip(logits.split(1), self._instances, self._guided, strict=True)
             logits = torch.cat([self._guide(row, i) if on else row for row, i, on in rows])
@@ -97,15 +108,13 @@ class GuidedAttention:
     def _guide(self, logits: Tensor, instances: Instances) -> Tensor:
         if not instances.tokens:
             return logits
-        masks = masks_on_grid(instances.masks, _grid(instances, logits))
+        masks = masks_on_grid(instances.masks, _grid(instances, logits.shape[2]))
         return guide_logits(
             logits, masks.to(logits), instances.tokens, self.strength, "sum", TOKENS
         )
 
     @contextmanager
-    def toward(
-        self, instances: Sequence[Instances], guided: Sequence[bool]
-    ) -> Iterator[list[Tensor]]:
+    def toward(self, instances: Sequence[Instances], guided: Sequence[bool]) -> Iterator["Errors"]:
         """Guide by these for as long as the context lasts.
 
         Args:
@@ -113,14 +122,13 @@ class GuidedAttention:
             guided: whether to guide it.
 
         Returns:
-            What `localization_error` is in every cross-attention computed, before guidance; nothing
-            where it is not wanted.
+            The errors of every cross-attention computed, before guidance.
         """
-        self._instances, self._guided, self._errors = instances, guided, []
+        self._instances, self._guided, self._errors = instances, guided, Errors([], [])
         try:
             yield self._errors
         finally:
-            self._instances, self._guided, self._errors = (), (), []
+            self._instances, self._guided, self._errors = (), (), Errors([], [])
 
 
 def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor:
@@ -142,17 +150,50 @@ def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor
     for share, known in zip(shares, instances, strict=True):
         if known.tokens:
             found = torch.stack([share[:, list(span)].sum(dim=-1) for span in known.tokens])
-            masks = adaptive_avg_pool2d(known.masks.to(found), _grid(known, logits)).flatten(1)
+            masks = adaptive_avg_pool2d(
+                known.masks.to(found), _grid(known, logits.shape[2])
+            ).flatten(1)
             found = found.clamp(SMALLEST_SHARE, 1 - SMALLEST_SHARE)
             errors.append(-(masks * found.log() + (1 - masks) * (1 - found).log()).flatten())
     together = torch.cat(errors)
     return together.sum() / max(together.numel(), 1)
 
 
-def _grid(instances: Instances, logits: Tensor) -> tuple[int, int]:
+def naming_error(q: Tensor, k: Tensor, instances: Sequence[Instances]) -> Tensor:
+    """Compute how badly a layer tells the phrase of each thing from all phrases of the batch.
+
+    It is the cross-entropy of phrases given things, and of things given phrases, by the product of
+    the mean query of a thing's positions and the mean key of a phrase's tokens, as if the heads
+    were one. Within one scene, the order of words or a place may tell which thing is meant; among
+    the things of a batch, what they are called has to.
+
+    Args:
+        q: queries, B x positions x C.
+        k: keys, B x tokens x C.
+        instances: B.
+
+    Returns:
+        A scalar; zero where no instances are known.
+    """
+    things, phrases = [q.new_zeros(0, q.shape[-1]).float()], [k.new_zeros(0, k.shape[-1]).float()]
+    for queries, keys, known in zip(q.float(), k.float(), instances, strict=True):
+        heard = [number for number, span in enumerate(known.tokens) if span]
+        if heard:
+            grid = _grid(known, len(queries))
+            masks = adaptive_avg_pool2d(known.masks[heard].to(queries), grid).flatten(1)
+            things.append(masks @ queries / masks.sum(dim=1, keepdim=True).clamp(min=1e-6))
+            phrases += [keys[list(known.tokens[number])].mean(dim=0)[None] for number in heard]
+    logits = torch.cat(things) @ torch.cat(phrases).mT / q.shape[-1] ** 0.5
+    if not len(logits):
+        return logits.sum()
+    right = torch.arange(len(logits), device=q.device)
+    return (cross_entropy(logits, right) + cross_entropy(logits.mT, right)) / 2
+
+
+def _grid(instances: Instances, positions: int) -> tuple[int, int]:
     """Height and width of an attention layer's positions; halving an odd side rounds up."""
     height, width = instances.masks.shape[-2:]
-    while height * width > logits.shape[2]:
+    while height * width > positions:
         height, width = -(-height // 2), -(-width // 2)
     return height, width
 

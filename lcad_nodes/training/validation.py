@@ -110,6 +110,7 @@ def _figures(
     for batch in encoded:
         with accelerator.autocast():
             loss, figures = stage(batch, 0)
-        localization = config.localization_weight * figures.get("localization", 0)
-        rows.append({"error": loss - localization, **figures})
+        of_attention = config.localization_weight * figures.get("localization", 0)
+        of_attention += config.naming_weight * figures.get("naming", 0)
+        rows.append({"error": loss - of_attention, **figures})
     return {name: torch.stack([row[name] for row in rows]).mean().item() for name in rows[0]}

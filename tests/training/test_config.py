@@ -93,6 +93,7 @@ PUBLISHED = {
         "noise_offset": 0.0,
         "guided": 0.0,
         "localization_weight": 0.0,
+        "naming_weight": 0.0,
         "thing_weight": 1.0,
     },
     DataConfig: {"size": 256, "smallest_crop": 0.8, "flipped": 0.5, "dropped": 0.1},
@@ -182,7 +183,7 @@ def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message:
 
 
 @pytest.mark.parametrize("source", ['folder = "a"', 'shards = ["a.tar"]'])
-@pytest.mark.parametrize("key", ["guided", "localization_weight", "thing_weight"])
+@pytest.mark.parametrize("key", ["guided", "localization_weight", "naming_weight", "thing_weight"])
 def test_what_needs_masks_is_refused_where_there_are_none(
     tmp_path: Path, source: str, key: str
 ) -> None:

@@ -1,7 +1,6 @@
 """Instance guidance while training: the same step on the same logits as samplers take."""
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +26,7 @@ from lcad_nodes.training.guidance import (
     Instances,
     find_instances,
     localization_error,
+    naming_error,
 )
 from lcad_nodes.training.networks import TextConfig, UNetConfig, conditioned_input, load_unet
 
@@ -69,7 +69,7 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     hidden = torch.randn(2, 16, block.to_q.in_features)
     context = torch.randn(2, 77, block.to_k.in_features)
     mask = halves(4)[0]
-    guided = GuidedAttention(3.0, localized=True)
+    guided = GuidedAttention(3.0, localized=True, naming=True)
     plain = guided(block, hidden, context)
     nobody = Instances(torch.zeros(0, 4, 4), ())
     with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True]):
@@ -90,9 +90,9 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     torch.testing.assert_close(found[0], block.to_out[0](attended), rtol=1e-4, atol=1e-5)
     assert torch.equal(found[1], plain[1])
     assert torch.equal(guided(block, hidden, context), plain)
-    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [False, False]) as mislaid:
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [False, False]) as mistaken:
         torch.testing.assert_close(guided(block, hidden, context), plain)
-    assert len(mislaid) == 1
+    assert len(mistaken.localization) == len(mistaken.naming) == 1
 
 
 def test_the_localization_error_is_the_cross_entropy_of_attention_and_mask() -> None:
@@ -132,6 +132,28 @@ def test_sides_that_do_not_halve_evenly_are_those_of_the_attention(
 def test_nothing_known_is_no_localization_error() -> None:
     nobody = Instances(torch.zeros(0, 4, 4), ())
     assert localization_error(torch.randn(2, 8, 16, 77), [nobody, nobody]) == 0
+
+
+def test_the_naming_error_is_of_all_things_and_phrases_of_a_batch() -> None:
+    left, right = halves(4)
+    q, k = torch.randn(2, 16, 32), torch.randn(2, 77, 32)
+    two = Instances(torch.stack([left, right]), ((1, 2), (4,)))
+    one = Instances(torch.stack([right, left]), ((3,), ()))  # its second phrase is cut off
+    things = [q[0].view(4, 4, -1)[left > 0], q[0].view(4, 4, -1)[right > 0]]
+    things += [q[1].view(4, 4, -1)[right > 0]]
+    phrases = [k[0, 1:3], k[0, 4:5], k[1, 3:4]]
+    logits = (
+        torch.stack([thing.mean(0) for thing in things])
+        @ torch.stack([phrase.mean(0) for phrase in phrases]).T
+    )
+    shares = [(logits / 32**0.5).log_softmax(way).diagonal() for way in (0, 1)]
+    torch.testing.assert_close(naming_error(q, k, [two, one]), -torch.cat(shares).mean())
+
+
+def test_nothing_known_is_no_naming_error() -> None:
+    nobody = Instances(torch.zeros(0, 4, 4), ())
+    q, k = torch.randn(2, 16, 32), torch.randn(2, 77, 32)
+    assert naming_error(q, k, [nobody, nobody]) == 0
 
 
 @pytest.fixture
@@ -179,29 +201,35 @@ def test_a_share_of_the_pictures_is_guided(stage: Diffusion) -> None:
     assert differs == [False, True, False, True]
 
 
+@pytest.mark.parametrize("name", ["localization", "naming"])
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_the_localization_error_is_computed_where_it_is_learned_from_alone(
-    config: DiffusionConfig, golden: Golden, monkeypatch: pytest.MonkeyPatch, weight: float
+def test_an_error_of_attention_is_computed_where_it_is_learned_from_alone(
+    config: DiffusionConfig,
+    golden: Golden,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    weight: float,
 ) -> None:
     computed = []
-
-    def noted(logits: Tensor, instances: Sequence[Instances]) -> Tensor:
-        computed.append(instances)
-        return localization_error(logits, instances)
-
-    monkeypatch.setattr(guidance, "localization_error", noted)
-    stage = Diffusion(
-        replace(config, localization_weight=weight), split(load_file(golden.checkpoint))
+    compute = getattr(guidance, f"{name}_error")
+    monkeypatch.setattr(
+        guidance, f"{name}_error", lambda *given: computed.append(given) or compute(*given)
     )
+    parts = split(load_file(golden.checkpoint))
+    torch.manual_seed(0)
+    plain = Diffusion(config, parts)
+    torch.manual_seed(0)
+    weighed = Diffusion(replace(config, **{f"{name}_weight": weight}), parts)
     batch = EncodedBatch(
         torch.ones(1, 4, 8, 8),
         torch.ones(1, 128, 8, 8),
         torch.arange(77)[None],
         torch.tensor([1]),
-        [Instances(halves(8)[0][None], ((2, 3, 4),))],
+        [Instances(torch.stack(halves(8)), ((2, 3, 4), (6, 7)))],
     )
-    _, figures = stage(batch, 0)
-    assert bool(computed) == ("localization" in figures) == bool(weight)
+    loss, figures = weighed(batch, 0)
+    assert bool(computed) == (name in figures) == bool(weight)
+    torch.testing.assert_close(loss - plain(batch, 0)[0], weight * figures.get(name, 0 * loss))
 
 
 def test_masks_lie_where_the_networks_are(
