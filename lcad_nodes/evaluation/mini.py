@@ -96,6 +96,7 @@ ROWS = (
     Row("one", "color accuracy, one object", ratio, (0.95, 1), unit="%"),
     Row("several", "color accuracy, 2-3 different objects, no masks", ratio, (0.85, 1), unit="%"),
     Row("unplaced", "the same, not told where they are", ratio, (0.85, 1), unit="%"),
+    Row("unordered", "of these, told in another order than they lie in", ratio, None, unit="%"),
     Row("alike", "binding, 2-3 of one kind, masks and guidance", ratio, (0.95, 1), unit="%"),
     Row("alike", "the same without guidance", _unguided, None, unit="%"),
     Row("alike", "what guidance adds", _gain, (0.3, 1), unit="points"),
@@ -113,10 +114,10 @@ ROWS = (
         "of these, told in another order than they lie in, with guidance",
         ratio,
         None,
-        "%",
+        unit="%",
     ),
-    Row("misled", "the same without guidance", _unguided, None, "%"),
-    Row("misled", "what guidance adds", _gain, None, "points"),
+    Row("misled", "the same without guidance", _unguided, None, unit="%"),
+    Row("misled", "what guidance adds", _gain, None, unit="points"),
     Row("outside one", "mean ΔE2000 to the truth outside one object", mean, (0, 6)),
     Row("gray outside one", "the same of the gray photo", mean, None),
     Row("outside several", "mean ΔE2000 to the truth outside 2-3 objects", mean, (0, 6)),
@@ -184,23 +185,24 @@ class Measurement:
         self._outside(scenes, pictures, "several")
 
     def unplaced(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure the same scenes described without places."""
-        self.samples["unplaced"] += hits(scenes, self._described(scenes, seed))
+        """Measure the same scenes described without places.
+
+        Where things are told in the order that they lie in, a model may go by that; those that
+        are not are measured apart, too.
+        """
+        samples = hits(scenes, self._described(scenes, seed))
+        self.samples["unplaced"] += samples
+        self.samples["unordered"] += _told_otherwise(scenes, samples)
 
     def alike(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure scenes of objects of one kind, their places told, with guidance and without."""
         self.samples["alike"] += self._with_and_without(scenes, seed)
 
     def masks_alone(self, scenes: Sequence[Scene], seed: int) -> None:
-        """Measure like `alike` scenes whose descriptions tell no places: masks alone do.
-
-        Where things are told in the order that they lie in, a model may go by that; those that
-        are not are measured apart, too.
-        """
+        """Measure like `alike` scenes whose descriptions tell no places: masks alone do."""
         samples = self._with_and_without(scenes, seed)
         self.samples["masks alone"] += samples
-        pairs = zip(scenes, samples, strict=True)
-        self.samples["misled"] += [sample for scene, sample in pairs if not told_in_order(scene)]
+        self.samples["misled"] += _told_otherwise(scenes, samples)
 
     def photograph(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure a photograph of one thing under several descriptions."""
@@ -296,6 +298,12 @@ class Measurement:
                 for texts, pictures in made
             ]
             self.tiles.append(row)
+
+
+def _told_otherwise(scenes: Sequence[Scene], samples: Samples) -> Samples:
+    """Of samples, those of scenes whose things are told in another order than they lie in."""
+    pairs = zip(scenes, samples, strict=True)
+    return [sample for scene, sample in pairs if not told_in_order(scene)]
 
 
 class KindError(ValueError):

@@ -102,8 +102,8 @@ def test_every_row_is_measured_and_written(
     for row in ROWS:
         if row.key in photographs:
             assert figures[row] == 1, row.name  # with all of its descriptions
-        elif row.key == "misled":
-            assert figures.get(row, 0) == len(measurement.samples["misled"])
+        elif row.key in {"misled", "unordered"}:
+            assert figures.get(row, 0) == len(measurement.samples[row.key])
         else:
             assert figures[row] == 2, row.name
     assert set(measurement.samples["repeated"]) == {(1.0, 1.0)}
@@ -133,6 +133,9 @@ def test_scenes_told_in_another_order_are_measured_apart_too(
     found = measurement.samples
     assert len(found["masks alone"]) == 3
     assert found["misled"] == found["masks alone"][1:2]
+    measurement.unplaced([other, in_order], 0)
+    assert len(found["unplaced"]) == 2
+    assert found["unordered"] == found["unplaced"][:1]
 
 
 @pytest.mark.slow
