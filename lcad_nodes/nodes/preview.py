@@ -60,7 +60,7 @@ def draw_attention(photos: Tensor, maps: Tensor, phrases: Sequence[str]) -> Tens
     ]
     height = max(caption.height for caption in captions)
     shown = []
-    for photo, of_photo in zip(photos, normalize_min_max(maps), strict=True):
+    for photo, of_photo in zip(photos, normalize_min_max(maps, eps=1e-12), strict=True):
         for strength, words in zip(of_photo, captions, strict=True):
             glow = heat(strength[None, None])[0]
             lit = to_pil_image(torch.lerp(photo, glow, 0.25 + 0.5 * strength).cpu())
