@@ -54,7 +54,7 @@ from lcad_nodes.host.hints import GEOMETRY_KEY, hints_placed
 from lcad_nodes.host.instances import Instances, encode_instances, remember
 from lcad_nodes.host.loading import Checkpoint, load_checkpoint
 from lcad_nodes.host.luminance import TRAINED_AT, Luminance, encode_luminance
-from lcad_nodes.host.merges import FIRST_CONVOLUTION
+from lcad_nodes.host.merges import WIDENED
 from lcad_nodes.model.geometry import Geometry
 
 SIZE = 64
@@ -584,10 +584,10 @@ def test_a_node_that_calls_the_network_itself_is_named(scene: Scene) -> None:
 
 
 def test_a_hook_of_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
-    own = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+    own = scene.model.get_key_patches()[WIDENED][0][0]
 
     def hooked(weight: Tensor) -> Tensor:
-        hooks = comfy.hooks.create_hook_model_as_lora({FIRST_CONVOLUTION: weight}, None, 1.0, 1.0)
+        hooks = comfy.hooks.create_hook_model_as_lora({WIDENED: weight}, None, 1.0, 1.0)
         prompts = [scene.positive, scene.negative]
         positive, negative = comfy.hooks.set_conds_props(prompts, 1.0, "default", hooks=hooks)
         return replace(scene, negative=negative).sample(scene.model, positive, steps=1)
@@ -600,7 +600,7 @@ def test_a_hook_of_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> N
 def test_a_merge_with_a_model_that_reads_no_luminance_is_refused(scene: Scene) -> None:
     merged = scene.model.clone()
     plain = [(torch.zeros(64, 4, 3, 3), lambda weight, **_: weight)]
-    merged.add_patches({FIRST_CONVOLUTION: plain}, 0.5, 0.5)
+    merged.add_patches({WIDENED: plain}, 0.5, 0.5)
     with pytest.raises(ConditioningError, match="merge Stable Diffusion models first"):
         scene.sample(merged, steps=1)
     (alike,) = ModelMergeSimple().merge(scene.model, scene.model.clone(), 0.5)
@@ -608,24 +608,24 @@ def test_a_merge_with_a_model_that_reads_no_luminance_is_refused(scene: Scene) -
 
 
 def test_a_lora_of_the_first_convolution_is_no_merge(scene: Scene) -> None:
-    convolution = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+    convolution = scene.model.get_key_patches()[WIDENED][0][0]
     lora = {
         "lora_unet_conv_in.lora_up.weight": torch.randn(len(convolution), 2, 1, 1),
         "lora_unet_conv_in.lora_down.weight": torch.randn(2, *convolution.shape[1:]),
     }
     with_lora, _ = comfy.sd.load_lora_for_models(scene.model, None, lora, 1.0, 0.0)
     assert with_lora is not None
-    assert FIRST_CONVOLUTION in with_lora.patches
+    assert WIDENED in with_lora.patches
     assert differ(scene.sample(with_lora, steps=1), scene.sample(scene.model, steps=1))
 
 
 def test_a_merge_with_a_patched_model_is_none_with_a_plain_one(scene: Scene) -> None:
     """The host widens the other's weight before it merges."""
-    convolution = scene.model.get_key_patches()[FIRST_CONVOLUTION][0][0]
+    convolution = scene.model.get_key_patches()[WIDENED][0][0]
     padding = ("diff", (convolution, {"pad_weight": True}))
     other = [(convolution[:, :4], lambda weight, **_: weight), (1.0, padding, 1.0, None, None)]
     merged = scene.model.clone()
-    merged.add_patches({FIRST_CONVOLUTION: other}, 0.5, 0.5)
+    merged.add_patches({WIDENED: other}, 0.5, 0.5)
     assert scene.sample(merged, steps=1).isfinite().all()
 
 
