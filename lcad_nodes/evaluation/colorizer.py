@@ -101,9 +101,10 @@ class Colorizer:
             PhraseError: if a phrase is not in the text.
             MaskError: if a mask is empty or not of the photo's proportions.
         """
-        model, positive = self.checkpoint.model, self._encode(text)
         if named:
             model, positive = self._guided(text, named, guiding)
+        else:
+            model, positive = self.checkpoint.model, self._encode(text)
         how, negative = self.settings, self._encode("")
         found = sample_as_published(
             model, positive, negative, luminance, seed=seed, steps=how.steps, cfg=how.cfg

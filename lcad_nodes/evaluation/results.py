@@ -98,8 +98,8 @@ class Wanted:
     photo: Path
     text: str
     name: str
-    phrases: Sequence[str] = ()
-    masks: Sequence[Path] = ()
+    phrases: Sequence[str]
+    masks: Sequence[Path]
 
     def seed(self, first: int) -> int:
         """Another one for every picture, whatever else is made."""

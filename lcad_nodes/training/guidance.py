@@ -114,7 +114,7 @@ class GuidedAttention:
         )
 
     @contextmanager
-    def toward(self, instances: Sequence[Instances], guided: Sequence[bool]) -> Iterator["Errors"]:
+    def toward(self, instances: Sequence[Instances], guided: Sequence[bool]) -> Iterator[Errors]:
         """Guide by these for as long as the context lasts.
 
         Args:
