@@ -234,6 +234,8 @@ class DiffusionConfig:
             the noisiest latents of the schedule tell the mean color of a large area, while
             sampling starts from noise that tells a wrong one: without an offset, a wall gets that
             and not the color named. 0 is the published training; diffusers' examples advise 0.1.
+        noisiest: share of pictures that are drawn at the noisiest twentieth of the timesteps, which
+            `naming_weight` needs. 0 is the published draw.
         guided: share of pictures with known masks whose attention is guided by them while the
             UNet learns, as in instance-aware sampling. 0 is the published training; from nothing,
             words are put where the guidance wants them much sooner with it.
@@ -241,9 +243,10 @@ class DiffusionConfig:
         localization_weight: factor of `guidance.localization_error`, of pictures with known masks:
             attention learns to be where guidance would want it. 0 is the published training; from
             nothing, which word is said of which thing is learned much sooner with it.
-        naming_weight: factor of `guidance.naming_error`, of pictures with known masks: what things
-            are called is learned from all of a batch's things and phrases, and not only from which
-            one of two in one scene a color is on. 0 is the published training.
+        naming_weight: factor of `guidance.naming_error`, of pictures with known masks at the
+            noisiest twentieth of the timesteps, where no colors are seen: what things are called is
+            learned from all of a batch's things and phrases, and not only from which one of two in
+            one scene a color is on. 0 is the published training.
         thing_weight: factor of the error where something lies that the description names, of
             pictures with known masks. What is best to predict stays the same; a small batch tells
             more of it, since nobody can guess the rest. 1 is the published loss.
@@ -263,6 +266,7 @@ class DiffusionConfig:
     largest_weight: float = 1.0
     noise_bias: float = 1.0
     noise_offset: float = 0.0
+    noisiest: float = 0.0
     guided: float = 0.0
     guidance: float = 3.0
     localization_weight: float = 0.0
@@ -281,6 +285,8 @@ class DiffusionConfig:
             raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
+        if not 0 <= self.noisiest < 1:
+            raise ConfigError(f"noisiest: expected from 0 to less than 1, not {self.noisiest}")
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
         if self.unet.context != self.text.width:

@@ -50,6 +50,8 @@ from .sheet import Row, first_batch
 from .start import passes_latents, start_with_identity
 
 logger = logging.getLogger(__name__)
+HIDDEN = 950
+"""Timestep from which on noise hides the colors of things."""
 
 
 @dataclass(frozen=True)
@@ -197,10 +199,11 @@ class Diffusion(nn.Module):
             batch.numbers, batch.latents.shape, config.data.seed, config.noise_offset
         )
         uniform, noise = uniform.to(batch.latents), noise.to(batch.latents)
-        t = (1000 * uniform ** (1 / config.noise_bias)).long().clamp(max=999)
+        t = timesteps(uniform, config.noise_bias, config.noisiest)
         noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore
         context = self.text(batch.tokens).last_hidden_state
-        with self.attention.toward(batch.instances, self._guided(batch)) as mistaken:
+        hidden = (t >= HIDDEN).tolist()
+        with self.attention.toward(batch.instances, self._guided(batch), hidden) as mistaken:
             predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample
         squares = (predicted.float() - noise).square().mean(dim=1)
         errors = (squares * self._weights_of_places(batch, squares)).mean(dim=(1, 2))
@@ -252,6 +255,19 @@ class Diffusion(nn.Module):
         colored = encode.decode(latents, batch.images)
         columns = (batch.images, gray(lightness(batch.images)), colored)
         return [Row(text, row) for text, *row in zip(batch.texts, *columns, strict=True)]
+
+
+def timesteps(uniform: Tensor, bias: float, noisiest: float) -> Tensor:
+    """Turn numbers in [0, 1) into timesteps in [0, 999].
+
+    Args:
+        uniform: B.
+        bias: see `DiffusionConfig.noise_bias`.
+        noisiest: see there; the smallest numbers become these.
+    """
+    rest = ((uniform - noisiest) / (1 - noisiest)).clamp(min=0) ** (1 / bias)
+    first = HIDDEN / 1000 + (1 - HIDDEN / 1000) * uniform / max(noisiest, 1e-9)
+    return (1000 * torch.where(uniform < noisiest, first, rest)).long().clamp(max=999)
 
 
 def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionModel:

@@ -78,6 +78,7 @@ class GuidedAttention:
         self.strength, self.localized, self.naming = strength, localized, naming
         self._instances: Sequence[Instances] = ()
         self._guided: Sequence[bool] = ()
+        self._named: Sequence[bool] = ()
         self._errors = Errors([], [])
 
     def __call__(
@@ -98,7 +99,9 @@ class GuidedAttention:
         if self.localized and self._instances:
             self._errors.localization.append(localization_error(logits, self._instances))
         if self.naming and self._instances:
-            self._errors.naming.append(naming_error(q, k, self._instances))
+            on = [number for number, named in enumerate(self._named) if named]
+            some = [self._instances[number] for number in on]
+            self._errors.naming.append(naming_error(q[on], k[on], some))
         if any(self._guided):
             rows = zip(logits.split(1), self._instances, self._guided, strict=True)
             logits = torch.cat([self._guide(row, i) if on else row for row, i, on in rows])
@@ -114,21 +117,26 @@ class GuidedAttention:
         )
 
     @contextmanager
-    def toward(self, instances: Sequence[Instances], guided: Sequence[bool]) -> Iterator[Errors]:
+    def toward(
+        self, instances: Sequence[Instances], guided: Sequence[bool], named: Sequence[bool]
+    ) -> Iterator[Errors]:
         """Guide by these for as long as the context lasts.
 
         Args:
             instances: one for each picture of the batch.
             guided: whether to guide it.
+            named: whether its things and phrases are among those told from each other.
 
         Returns:
             The errors of every cross-attention computed, before guidance.
         """
-        self._instances, self._guided, self._errors = instances, guided, Errors([], [])
+        self._instances, self._guided, self._named = instances, guided, named
+        self._errors = Errors([], [])
         try:
             yield self._errors
         finally:
-            self._instances, self._guided, self._errors = (), (), Errors([], [])
+            self._instances, self._guided, self._named = (), (), ()
+            self._errors = Errors([], [])
 
 
 def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor:

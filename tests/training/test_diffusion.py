@@ -15,7 +15,7 @@ from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
 from lcad_nodes.training import diffusion
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
-from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
+from lcad_nodes.training.diffusion import HIDDEN, Diffusion, EncodedBatch, timesteps, train
 from lcad_nodes.training.guidance import Instances
 from lcad_nodes.training.networks import (
     TextConfig,
@@ -228,6 +228,31 @@ def test_more_weight_goes_to_more_noise_which_the_bias_prefers(
     weight = {100: 1.0, 999: 30.0}.get(t, (1 - signal) / signal)
     assert loss.item() == pytest.approx(weight * figures["unweighted"].item(), rel=1e-4)
     assert (weight > 10) == (t > 700)
+
+
+def test_some_pictures_are_drawn_at_the_noisiest_steps_and_the_rest_as_before() -> None:
+    uniform = torch.linspace(0, 1, 10_001)[:-1]
+    assert torch.equal(timesteps(uniform, 2.0, 0.0), (1000 * uniform.sqrt()).long())
+    t = timesteps(uniform, 2.0, 0.25)
+    assert (t[:2500].min(), t[:2500].max()) == (HIDDEN, 999)
+    assert t[:2500].float().mean().item() == pytest.approx((HIDDEN + 999) / 2, abs=0.1)
+    rest = timesteps(torch.linspace(0, 1, 7501)[:-1], 2.0, 0.0)
+    torch.testing.assert_close(t[2500:], rest, rtol=0, atol=1)  # rounded down
+
+
+@torch.no_grad()
+def test_names_are_learned_where_noise_hides_colors(
+    from_nothing: DiffusionConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(from_nothing, naming_weight=1.0)
+    stage = Diffusion(config, split(load_file(from_nothing.start)))
+    known = [Instances(torch.ones(1, 8, 8), ((2, 3),))] * 2
+    batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
+    for uniform, learned in ((0.9, False), (0.96, True)):
+        fixed = torch.full((2,), uniform), torch.randn(2, 4, 8, 8)
+        monkeypatch.setattr(diffusion, "draws", lambda *_, drawn=fixed: drawn)
+        _, figures = stage(batch, 0)
+        assert (figures["naming"] > 0) == learned
 
 
 @torch.no_grad()

@@ -72,7 +72,7 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     guided = GuidedAttention(3.0, localized=True, naming=True)
     plain = guided(block, hidden, context)
     nobody = Instances(torch.zeros(0, 4, 4), ())
-    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True]):
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True], [True, True]):
         found = guided(block, hidden, context)
 
     def heads(x: Tensor) -> Tensor:
@@ -90,7 +90,9 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -
     torch.testing.assert_close(found[0], block.to_out[0](attended), rtol=1e-4, atol=1e-5)
     assert torch.equal(found[1], plain[1])
     assert torch.equal(guided(block, hidden, context), plain)
-    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [False, False]) as mistaken:
+    with guided.toward(
+        [Instances(mask[None], ((2, 3),)), nobody], [False, False], [True, True]
+    ) as mistaken:
         torch.testing.assert_close(guided(block, hidden, context), plain)
     assert len(mistaken.localization) == len(mistaken.naming) == 1
 
@@ -148,6 +150,23 @@ def test_the_naming_error_is_of_all_things_and_phrases_of_a_batch() -> None:
     )
     shares = [(logits / 32**0.5).log_softmax(way).diagonal() for way in (0, 1)]
     torch.testing.assert_close(naming_error(q, k, [two, one]), -torch.cat(shares).mean())
+
+
+@torch.no_grad()
+def test_names_are_told_from_each_other_in_the_pictures_asked_for_alone(golden: Golden) -> None:
+    unet = load_unet(split(load_file(golden.checkpoint)).unet)
+    block = unet.mid_block.attentions[0].transformer_blocks[0].attn2  # pyright: ignore
+    hidden = torch.randn(3, 16, block.to_q.in_features)
+    context = torch.randn(3, 77, block.to_k.in_features)
+    known = [Instances(torch.stack(halves(4)), ((2, 3), (5,)))] * 3
+    guided = GuidedAttention(3.0, localized=False, naming=True)
+    with guided.toward(known, [False] * 3, [True, False, True]) as mistaken:
+        guided(block, hidden, context)
+    q, k = block.to_q(hidden[::2]), block.to_k(context[::2])
+    torch.testing.assert_close(mistaken.naming, [naming_error(q, k, known[:2])])
+    with guided.toward(known, [False] * 3, [False] * 3) as mistaken:
+        guided(block, hidden, context)
+    assert mistaken.naming == [0]
 
 
 def test_nothing_known_is_no_naming_error() -> None:
@@ -249,7 +268,7 @@ def test_guidance_is_learned_through(stage: Diffusion) -> None:
     instances = Instances(halves(8)[0][None], ((2, 3, 4),))
     inputs = conditioned_input(torch.ones(1, 4, 8, 8), torch.ones(1, 128, 8, 8))
     context = stage.text(torch.arange(77)[None]).last_hidden_state
-    with stage.attention.toward([instances], [True]):
+    with stage.attention.toward([instances], [True], [True]):
         stage.unet(inputs, 500, context).sample.square().sum().backward()
     queries = [p for n, p in stage.unet.named_parameters() if n.endswith("attn2.to_q.weight")]
     assert queries
