@@ -215,7 +215,7 @@ def _model_options(parser: argparse.ArgumentParser, scenes: int, steps: int, out
     parser.add_argument(
         "--resolution", type=int, default=-1, help="working size in px; -1: the checkpoint's"
     )
-    parser.add_argument("--steps", type=int, default=steps, help="sampling steps")
+    parser.add_argument("--steps", type=_positive, default=steps, help="sampling steps")
     parser.add_argument("--cfg", type=float, default=3.0, help="guidance scale")
 
 

@@ -14,7 +14,7 @@ from ..host.decoding import Lightness, decode
 from ..host.guidance import Guidance, Mode, guide_attention
 from ..host.instances import Instances, encode_instances
 from ..host.loading import Checkpoint, CheckpointError, load_checkpoint
-from ..host.luminance import CHECKPOINTS, Luminance, encode_luminance
+from ..host.luminance import Luminance, encode_luminance
 from ..host.sampling import SamplerSettings, sample, sample_as_published
 from ..model.geometry import Geometry
 from ..model.guidance import Reduction
@@ -35,9 +35,9 @@ class Settings:
         cfg: guidance scale.
     """
 
-    resolution: int = CHECKPOINTS
-    steps: int = 20
-    cfg: float = 3.0
+    resolution: int
+    steps: int
+    cfg: float
 
 
 def guide(
@@ -154,7 +154,7 @@ class Colorizer:
         """Encode true colors and decode them at the pictures' own size, the lightness not locked.
 
         Args:
-            images: Bx3xHxW in [0, 1], H and W multiples of 64.
+            images: Bx3xHxW in [0, 1], H and W multiples of 8, 64 at least.
             with_luminance: whether the decoder gets the luminance features.
         """
         luminance = encode_luminance(self.checkpoint.encoder, images, 0)

@@ -307,7 +307,7 @@ def _told_otherwise(scenes: Sequence[Scene], samples: Samples) -> Samples:
 
 
 class KindError(ValueError):
-    """There is no such kind of rows."""
+    """There are no such rows."""
 
 
 def measure(
@@ -328,9 +328,27 @@ def measure(
             what it gives does not depend on the others. Empty: all.
 
     Raises:
-        KindError: if one of them is none.
+        KindError: if one of them is none, or there is nothing to measure.
     """
-    builder = SceneBuilder(stamps, photos, SIDE, "held_out")
+    found = Measurement(colorizer)
+    steps = _steps(found, SceneBuilder(stamps, photos, SIDE, "held_out"), photos, count)
+    if unknown := sorted(set(kinds) - set(steps)):
+        raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(steps)}")
+    for kind in kinds or steps:
+        step, batches, total = steps[kind]
+        for seed, batch in enumerate(tqdm(batches, desc=kind, total=total)):
+            step(batch, seed)
+    if not any(found.samples.values()):
+        raise KindError(
+            "--kinds: nothing to measure, since segments.json outlines none of the photographs"
+        )
+    return found
+
+
+def _steps(
+    found: Measurement, builder: SceneBuilder, photos: Sequence[Path], count: int
+) -> dict[str, tuple[Callable[[Sequence[Scene], int], None], Iterator[list[Scene]], int | None]]:
+    """What there is to measure: how, in which batches, and how many these are, where known."""
 
     def one(n: int) -> Scene:
         return builder.build(n, objects=1, description="full")
@@ -347,7 +365,6 @@ def measure(
         for numbers in in_batches(range(count), BATCH):
             yield list(map(build, numbers))
 
-    found = Measurement(colorizer)
     scenes = {
         "one": (found.one, drawn(one)),
         "several": (found.several, drawn(several("different", True))),
@@ -362,15 +379,11 @@ def measure(
         "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
         "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
     }
-    steps = scenes | photographs
-    if unknown := sorted(set(kinds) - set(steps)):
-        raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(steps)}")
-    for kind in kinds or steps:
-        step, batches = steps[kind]
-        total = -(-count // BATCH) if kind in scenes else None
-        for seed, batch in enumerate(tqdm(batches, desc=kind, total=total)):
-            step(batch, seed)
-    return found
+    total = -(-count // BATCH)
+    return {
+        kind: (*how, total if kind in scenes else None)
+        for kind, how in (scenes | photographs).items()
+    }
 
 
 def write(measurement: Measurement, out: Path) -> str:

@@ -115,16 +115,15 @@ class Tile:
     text: str
 
 
-def sheet(rows: Sequence[Sequence[Tile]], side: int = SIDE) -> Image.Image:
+def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
     """Pictures in rows, each fitted into a square, its text beneath.
 
     Args:
         rows: from top to bottom; they may be of different lengths.
-        side: the squares' side in px.
     """
-    pictures = [[_fitted(tile.image, side) for tile in row] for row in rows]
+    pictures = [[_fitted(tile.image) for tile in row] for row in rows]
     heights = [max(picture.height for picture in row) for row in pictures]
-    below, width = GAP + LINE * LINES, side + GAP
+    below, width = GAP + LINE * LINES, SIDE + GAP
     canvas = Image.new(
         "RGB", (max(map(len, rows)) * width, sum(heights) + len(rows) * below), "white"
     )
@@ -133,13 +132,13 @@ def sheet(rows: Sequence[Sequence[Tile]], side: int = SIDE) -> Image.Image:
     for row, fitted, height in zip(rows, pictures, heights, strict=True):
         for x, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
             canvas.paste(picture, (x * width, top))
-            text = "\n".join(wrap(tile.text, side // LETTER)[:LINES])
+            text = "\n".join(wrap(tile.text, SIDE // LETTER)[:LINES])
             draw.text((x * width, top + height), text, fill="black")
         top += height + below
     return canvas
 
 
-def _fitted(image: Tensor, side: int) -> Image.Image:
+def _fitted(image: Tensor) -> Image.Image:
     picture = to_pil_image(image.cpu().clamp(0, 1))
-    picture.thumbnail((side, side))
+    picture.thumbnail((SIDE, SIDE))
     return picture

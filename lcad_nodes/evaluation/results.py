@@ -101,9 +101,9 @@ class Wanted:
     phrases: Sequence[str]
     masks: Sequence[Path]
 
-    def seed(self, first: int) -> int:
+    def seed(self, base: int) -> int:
         """Another one for every picture, whatever else is made."""
-        return first + zlib.crc32(self.name.encode("utf-8", "surrogateescape"))
+        return base + zlib.crc32(self.name.encode("utf-8", "surrogateescape"))
 
 
 def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
@@ -119,12 +119,16 @@ def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
 
     Raises:
         ResultsError: no photograph is described, or no mask is of one, or there are phrases
-            without masks.
+            without masks, or `out` is the folder of photographs, or two pictures have one name.
         CompareError: a file in the folder of masks is not named like one, or there is none.
         CaptionsError: the captions or phrases are in no known format.
     """
     if given.phrases and not given.masks:
         raise ResultsError("--phrases is given without --masks, which mark what each phrase is of.")
+    if out.resolve() == given.photos.resolve():
+        raise ResultsError(
+            f"{out} is the folder of photographs: name another for the results; it may lie in it."
+        )
     said: dict[str, list[tuple[int, str]]] = defaultdict(list)
     for name, number, text in numbered_captions(given.captions):
         said[name].append((number, text))
@@ -142,6 +146,11 @@ def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
     if not wanted:
         raise ResultsError(
             f"{given.captions} describes none of the {len(files)} photographs in {given.photos}."
+        )
+    twice = [name for name, count in Counter(p.name for p in wanted).items() if count > 1]
+    if twice:
+        raise ResultsError(
+            f"{given.photos} has more than one photograph for {', '.join(twice)}: rename one."
         )
     if given.masks and not any(picture.masks for picture in wanted):
         raise ResultsError(

@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with told_plainly():
+        options.out.parent.mkdir(parents=True, exist_ok=True)
         builder = SceneBuilder(options.stamps, options.photos, options.size, options.split)
         scenes = [builder.build(options.seed + index) for index in range(options.count)]
     contact_sheet(scenes, columns=8).save(options.out)

@@ -188,15 +188,14 @@ class SceneBuilder:
         objects: int | None = None,
         kinds: Kinds = "any",
         description: Description = "any",
-        segments: bool = False,
         places: bool | None = None,
         aspect: float = 1.0,
     ) -> Scene:
         """The scene of a seed.
 
-        Drawn freely, by the seed alone, about half of the scenes look like old photographs. A
-        scene that is asked for by any other argument is one to measure with: never aged, and in
-        the eleven basic colors only.
+        Drawn freely, about half of the scenes look like old photographs. A scene that is asked
+        for by a number of objects, their kinds or a description is one to measure with: never
+        aged, and in the eleven basic colors only.
 
         Args:
             seed: zero or more; the same seed and arguments give the same scene.
@@ -205,26 +204,22 @@ class SceneBuilder:
                 kinds. Objects are all painted unless this is "any".
             description: "full" names every painted object and its color, and the background's
                 where it has one that nobody could guess; "none" names nothing.
-            segments: whether to paint the things of a photograph, as a fifth of the scenes
-                drawn freely do, whatever `objects` and `kinds` say. A crop may hold none.
             places: whether the description says where objects are; None: half the time, and of
                 things of one kind always, or mostly in a scene drawn freely. Where a scene drawn
                 freely has none, the order of words tells nothing of different things, either.
             aspect: width over height; the longer side is a multiple of 8 where the shorter is.
 
         Raises:
-            SceneError: `objects` is out of range, no photograph's things are known, or there are
-                too few cut-outs of different names.
+            SceneError: `objects` is out of range, or there are too few cut-outs of different
+                names.
         """
         if objects is not None and not 0 <= objects <= 3:
             raise SceneError(f"A scene has 0 to 3 objects, not {objects}.")
         rng = np.random.default_rng(seed)
-        free = objects is None and kinds == description == "any" and not segments
-        if segments and not self._segmented:
-            raise SceneError("None of the photographs is outlined in segments.json.")
+        free = objects is None and kinds == description == "any"
         size, painted = self._sides(aspect), description == "full"
-        if segments or (free and self._segmented and rng.random() < SEGMENTED):
-            made = self._recolor(size, rng, basic=not free, painted=painted)
+        if free and self._segmented and rng.random() < SEGMENTED:
+            made = self._recolor(size, rng)
         else:
             count = self._count(rng) if objects is None else objects
             made = self._arrange(size, count, kinds, rng, basic=not free, painted=painted)
@@ -278,9 +273,7 @@ class SceneBuilder:
         ]
         return _Arrangement(ground, ground_color, placed, same, real=False)
 
-    def _recolor(
-        self, size: Size, rng: np.random.Generator, *, basic: bool, painted: bool
-    ) -> _Arrangement:
+    def _recolor(self, size: Size, rng: np.random.Generator) -> _Arrangement:
         """A part of a photograph with those of its things painted that lie in it."""
         chosen = self._segmented[rng.integers(len(self._segmented))]
         box = _around(chosen, size, rng)
@@ -292,10 +285,11 @@ class SceneBuilder:
         ]
         if rng.random() < 0.5:
             ground = ground.transpose(_FLIP)
-            seen = [(name, shading.transpose(_FLIP), share) for name, shading, share in seen[::-1]]
+            seen = [(name, shading.transpose(_FLIP), share) for name, shading, share in seen]
+        seen.sort(key=lambda thing: _left_and_right(thing[1]))
         names = [name for name, _, _ in seen]
         same = len(seen) > 1 and len(set(names)) == 1
-        colors = _colors(len(seen), rng, basic=basic, same=same, painted=painted)
+        colors = _colors(len(seen), rng, basic=False, same=same, painted=False)
         places = places_in_line(len(seen), axis=0) if seen else ()
         placed = []
         for (name, shading, share), color, place in zip(seen, colors, places, strict=True):
@@ -389,6 +383,12 @@ def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generato
     if rng.random() < 0.3:
         image = image.rotate(rng.uniform(-14, 14), _BILINEAR, expand=True)
     return image
+
+
+def _left_and_right(shading: Image.Image) -> int:
+    """x of the middle of what is not transparent, twice."""
+    left, _, right, _ = shading.getbbox() or (0, 0, 0, 0)
+    return left + right
 
 
 def _around(chosen: SegmentedPhoto, size: Size, rng: np.random.Generator) -> Box:

@@ -9,6 +9,7 @@ from PIL import Image
 from torchvision.transforms.functional import pil_to_tensor
 
 from ..color.names import TERMS
+from ..files.pictures import shrunk
 from .builder import Scene, SceneObject, places_in_line
 from .captions import Mention, describe
 from .cutouts import Split
@@ -35,21 +36,20 @@ def describe_photos(
     for number, photo in enumerate(read_segmented(paths, split)):
         if len(photo.segments) in counts:
             rng = np.random.default_rng(number)
-            shrunk = _shrink(photo, side)
-            yield [_describe(*shrunk, rng) for _ in range(DESCRIPTIONS)]
+            small = _shrink(photo, side)
+            yield [_describe(*small, rng) for _ in range(DESCRIPTIONS)]
 
 
 def _shrink(
     photo: SegmentedPhoto, side: int
 ) -> tuple[torch.Tensor, list[tuple[str, torch.Tensor]]]:
     """The picture, 3,H,W in [0, 1], and what is in it: names and masks, H,W of 0 and 1."""
-    scale = side / min(photo.photo.size)
-    size = (round(photo.photo.width * scale), round(photo.photo.height * scale))
-    image = pil_to_tensor(photo.photo.resize(size, Image.Resampling.LANCZOS)) / 255
+    small = shrunk(photo.photo, side)
     things = [
-        (thing.name, _mask(thing.shading.getchannel("A").resize(size))) for thing in photo.segments
+        (thing.name, _mask(thing.shading.getchannel("A").resize(small.size)))
+        for thing in photo.segments
     ]
-    return image, things
+    return pil_to_tensor(small) / 255, things
 
 
 def _mask(alpha: Image.Image) -> torch.Tensor:

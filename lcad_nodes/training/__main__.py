@@ -26,7 +26,9 @@ logger = logging.getLogger(__name__)
 
 
 def export(checkpoint: Path, out: Path, resolution: int, autoencoder: Path | None) -> Path:
-    """Write a checkpoint in half precision, as it is shipped, with what it was trained at in px.
+    """Write a checkpoint's networks in half precision, as they are shipped.
+
+    What else a file of a training run holds, such as averages beside the weights, is left out.
 
     Args:
         checkpoint: what to write.
@@ -36,13 +38,15 @@ def export(checkpoint: Path, out: Path, resolution: int, autoencoder: Path | Non
             whose decoder was trained on while the UNet of this one was.
 
     Raises:
-        LayoutError: if a file cannot be read.
+        LayoutError: if a file cannot be read, or `autoencoder` has none.
     """
-    tensors = read_tensors(checkpoint)
+    parts = split(read_tensors(checkpoint))
     if autoencoder is not None:
         other = split(read_tensors(autoencoder))
-        tensors = join(replace(split(tensors), vae=other.vae, encoder=other.encoder))
-    halves = {name: tensor.to(torch.float16) for name, tensor in tensors.items()}
+        if not (other.vae and other.encoder):
+            raise LayoutError(f"{autoencoder} holds no autoencoder with a luminance encoder")
+        parts = replace(parts, vae=other.vae, encoder=other.encoder)
+    halves = {n: t.half() if t.is_floating_point() else t for n, t in join(parts).items()}
     save_checkpoint(halves, out, resolution)
     return out
 

@@ -21,7 +21,7 @@ OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
-OF_MASKS = ("guided", "localization_weight", "naming_weight", "thing_weight")
+OF_MASKS = ("guided", "guidance", "localization_weight", "naming_weight", "thing_weight")
 """Keys that are of masks, which only made-up scenes bring."""
 
 
@@ -111,7 +111,8 @@ class FitConfig:
         learning_rate: AdamW's, reached after `warmup` steps.
         warmup: steps over which the learning rate grows from 0.
         schedule: of the learning rate after that; all but the constant one end at 0.
-        ema: decay of the running average of the weights, which is what is saved.
+        ema: most decay of the running average of the weights, which is what is saved; it is
+            1 - (1 + step)^-0.75 until that is more (0.999: for 10,000 steps).
         mixed_precision: `no`, `bf16` or `fp16`.
         save_every: steps between checkpoints.
         keep_every: steps between checkpoints that stay, to be averaged; 0: only the last one does.

@@ -25,7 +25,8 @@ class Instances:
 
     Attributes:
         masks: things x h x w in [0, 1], on the latent's grid.
-        tokens: for every thing the indices of its phrase's tokens in the encoded description.
+        tokens: for every thing the indices of its phrase's tokens in the encoded description, at
+            least one.
     """
 
     masks: Tensor
@@ -36,6 +37,8 @@ def find_instances(
     tokenizer: CLIPTokenizer, text: str, objects: Sequence[tuple[str, Tensor]], size: Sequence[int]
 ) -> Instances:
     """Find a description's phrases among its tokens, and take their masks to the latent's grid.
+
+    A phrase that is cut off with the end of a long description names nothing.
 
     Args:
         tokenizer: CLIP's.
@@ -53,8 +56,11 @@ def find_instances(
     words, *wanted = (tokenizer(text)["input_ids"][1:-1] for text in (text, *phrases))
     tokens = [Token(number, index) for index, number in enumerate(words, 1)]
     found = find_phrases(text, tokens, phrases, wanted)
-    heard = (tuple(index for index in span if index < TOKENS - 1) for span in found)
-    return Instances(masks.unflatten(-1, tuple(size)), tuple(heard))
+    spans = [tuple(index for index in span if index < TOKENS - 1) for span in found]
+    heard = [number for number, span in enumerate(spans) if span]
+    return Instances(
+        masks[heard].unflatten(-1, tuple(size)), tuple(spans[number] for number in heard)
+    )
 
 
 @dataclass(frozen=True)
@@ -185,12 +191,11 @@ def naming_error(q: Tensor, k: Tensor, instances: Sequence[Instances]) -> Tensor
     """
     things, phrases = [q.new_zeros(0, q.shape[-1]).float()], [k.new_zeros(0, k.shape[-1]).float()]
     for queries, keys, known in zip(q.float(), k.float(), instances, strict=True):
-        heard = [number for number, span in enumerate(known.tokens) if span]
-        if heard:
+        if known.tokens:
             grid = _grid(known, len(queries))
-            masks = adaptive_avg_pool2d(known.masks[heard].to(queries), grid).flatten(1)
+            masks = adaptive_avg_pool2d(known.masks.to(queries), grid).flatten(1)
             things.append(masks @ queries / masks.sum(dim=1, keepdim=True).clamp(min=1e-6))
-            phrases += [keys[list(known.tokens[number])].mean(dim=0)[None] for number in heard]
+            phrases += [keys[list(span)].mean(dim=0)[None] for span in known.tokens]
     logits = torch.cat(things) @ torch.cat(phrases).mT / q.shape[-1] ** 0.5
     if not len(logits):
         return logits.sum()

@@ -87,7 +87,8 @@ class VAEConfig:
     """Widths of an SD 1.x VAE; the default is the published one.
 
     Attributes:
-        widths: channels of each level, full resolution first; multiples of 32.
+        widths: channels of each level, full resolution first; multiples of 32. Four levels, for
+            the nodes work with latent pixels of 8 px.
         blocks: residual blocks a level in the encoder; the decoder has one more.
     """
 

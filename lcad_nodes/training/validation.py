@@ -26,7 +26,8 @@ class Validation:
     Attributes:
         checkpoint: its file.
         figures: means over all pictures: `error`, weighted as the configuration says and without
-            the localization's share; `unweighted`; `localization`, where the configuration has it.
+            the shares of `localization` and `naming`; `unweighted`; these two, where the
+            configuration has them. Where it guides some pictures by masks, these are guided too.
     """
 
     checkpoint: Path

@@ -160,6 +160,11 @@ def test_a_kind_of_rows_that_does_not_exist_is_named_with_those_that_do(
         mini.measure(colorizer, [stamps], [], 1, ["one", "held out"])
 
 
+def test_nothing_to_measure_is_told(colorizer: Colorizer, stamps: Path) -> None:
+    with pytest.raises(mini.KindError, match=r"outlines none of the photographs"):
+        mini.measure(colorizer, [stamps], [], 1, ["held_out"])
+
+
 @pytest.mark.parametrize(
     ("row", "value", "cells"),
     [

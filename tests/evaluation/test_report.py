@@ -11,6 +11,7 @@ from lcad_nodes.evaluation.report import (
     GAP,
     LINE,
     LINES,
+    SIDE,
     Figure,
     Table,
     Tile,
@@ -60,11 +61,11 @@ def test_figures_for_other_programs(tmp_path: Path) -> None:
 
 
 def test_a_sheet_has_every_picture_in_its_place() -> None:
-    red, blue = torch.zeros(2, 3, 30, 60)
+    red, blue = torch.zeros(2, 3, SIDE, 2 * SIDE)
     red[0], blue[2] = 1, 1
-    canvas = sheet([[Tile(red, "a")], [Tile(red, "a long text " * 9), Tile(blue, "b")]], side=40)
-    top = 20 + GAP + LINE * LINES  # text stands right beneath the pictures
-    assert canvas.size == (2 * (40 + GAP), 2 * top)
+    canvas = sheet([[Tile(red, "a")], [Tile(red, "a long text " * 9), Tile(blue, "b")]])
+    top = SIDE // 2 + GAP + LINE * LINES  # text stands right beneath the pictures
+    assert canvas.size == (2 * (SIDE + GAP), 2 * top)
     assert canvas.getpixel((10, 10)) == (255, 0, 0)
-    assert canvas.getpixel((40 + GAP + 10, 10)) == (255, 255, 255)
-    assert canvas.getpixel((40 + GAP + 10, top + 10)) == (0, 0, 255)
+    assert canvas.getpixel((SIDE + GAP + 10, 10)) == (255, 255, 255)
+    assert canvas.getpixel((SIDE + GAP + 10, top + 10)) == (0, 0, 255)

@@ -127,6 +127,25 @@ def test_what_is_asked_for_is_looked_at_before_the_model_is_loaded(
         colorize(checkpoint, photos, out, "--masks", str(masks))
 
 
+def test_results_do_not_go_among_the_photographs_themselves(
+    small_checkpoint: Path, photos: Path
+) -> None:
+    with pytest.raises(SystemExit, match="is the folder of photographs: name another"):
+        colorize(small_checkpoint, photos, photos)
+    assert not list(photos.rglob("*.png"))
+
+
+def test_two_photographs_of_one_name_are_told(
+    small_checkpoint: Path, photos: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (60, 40)).save(photos / "a.tif")
+    said = {"a.jpg": "a red cup", "a.tif": "a blue cup"}
+    captions = tmp_path / "both.json"
+    captions.write_text(json.dumps(said), encoding="utf-8")
+    with pytest.raises(SystemExit, match=r"more than one photograph for a_0\.png: rename one"):
+        colorize(small_checkpoint, photos, tmp_path / "out", "--captions", str(captions))
+
+
 def test_going_on_where_results_lie_among_the_masks(
     small_checkpoint: Path, photos: Path, masks: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

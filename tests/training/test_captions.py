@@ -15,6 +15,7 @@ from lcad_nodes.training.data.captions import Detail, shorten, tells_sides
         ("a White dog on a red table", 0.0, "a dog on a red table"),
         ("a White dog on a red table", 0.5, "a White dog on a table"),
         ("the grey dog", 0.5, "the dog"),
+        ("The car is red.", 0.5, "The car is"),
         ("a dog", 0.5, "a dog"),
     ],
 )

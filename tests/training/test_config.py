@@ -185,7 +185,9 @@ def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message:
 
 
 @pytest.mark.parametrize("source", ['folder = "a"', 'shards = ["a.tar"]'])
-@pytest.mark.parametrize("key", ["guided", "localization_weight", "naming_weight", "thing_weight"])
+@pytest.mark.parametrize(
+    "key", ["guided", "guidance", "localization_weight", "naming_weight", "thing_weight"]
+)
 def test_what_needs_masks_is_refused_where_there_are_none(
     tmp_path: Path, source: str, key: str
 ) -> None:

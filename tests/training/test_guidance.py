@@ -62,6 +62,16 @@ def test_words_beyond_what_is_encoded_are_not_guided(tokenizer: CLIPTokenizer) -
     assert span == (71, 72, 73, 74, 75)
 
 
+def test_a_phrase_that_is_cut_off_names_nothing(tokenizer: CLIPTokenizer) -> None:
+    text = "a red cup, " + ", ".join(["a plain gray wall"] * 15) + ", a blue hat"
+    left, right = halves(64)
+    found = find_instances(tokenizer, text, [("a blue hat", right), ("a red cup", left)], (8, 8))
+    assert found.tokens == ((1, 2, 3),)
+    assert torch.equal(found.masks, halves(8)[0][None])
+    nothing = find_instances(tokenizer, text, [("a blue hat", right)], (8, 8))
+    assert (nothing.tokens, nothing.masks.shape) == ((), (0, 8, 8))
+
+
 @torch.no_grad()
 def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -> None:
     unet = load_unet(split(load_file(golden.checkpoint)).unet)
@@ -140,7 +150,7 @@ def test_the_naming_error_is_of_all_things_and_phrases_of_a_batch() -> None:
     left, right = halves(4)
     q, k = torch.randn(2, 16, 32), torch.randn(2, 77, 32)
     two = Instances(torch.stack([left, right]), ((1, 2), (4,)))
-    one = Instances(torch.stack([right, left]), ((3,), ()))  # its second phrase is cut off
+    one = Instances(right[None], ((3,),))
     things = [q[0].view(4, 4, -1)[left > 0], q[0].view(4, 4, -1)[right > 0]]
     things += [q[1].view(4, 4, -1)[right > 0]]
     phrases = [k[0, 1:3], k[0, 4:5], k[1, 3:4]]

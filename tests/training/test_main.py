@@ -12,7 +12,7 @@ from lcad_nodes.training import __main__ as commands
 from lcad_nodes.training.config import DiffusionConfig
 from lcad_nodes.training.validation import Validation
 
-NAMES = ("model.diffusion_model.w", "first_stage_model.w")
+NAMES = ("model.diffusion_model.w", "first_stage_model.w", "first_stage_model.g_encoder.w")
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_an_average_is_written_with_its_resolution(
 ) -> None:
     out = tmp_path / "mean.safetensors"
     _run(monkeypatch, "average", *files, "--out", str(out), "--resolution", "192")
-    assert _written(out) == ([0.5, 0.5], "192x192")
+    assert _written(out) == ([0.5, 0.5, 0.5], "192x192")
 
 
 def test_an_export_takes_the_autoencoder_from_elsewhere_if_told(
@@ -50,9 +50,25 @@ def test_an_export_takes_the_autoencoder_from_elsewhere_if_told(
     out = tmp_path / "out.safetensors"
     plain = ("export", files[0], str(out), "--resolution", "64")
     _run(monkeypatch, *plain)
-    assert _written(out) == ([0, 0], "64x64")
+    assert _written(out) == ([0, 0, 0], "64x64")
     _run(monkeypatch, *plain, "--autoencoder", files[1])
-    assert _written(out) == ([0, 1], "64x64")
+    assert _written(out) == ([0, 1, 1], "64x64")
+
+
+def test_an_export_leaves_out_what_is_no_network_and_refuses_a_file_without_autoencoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, str]
+) -> None:
+    whole, unet, out = (str(tmp_path / f"{name}.safetensors") for name in ("all", "unet", "out"))
+    numbers = "cond_stage_model.transformer.text_model.embeddings.position_ids"
+    more = {"model_ema.w": torch.ones(3), numbers: torch.arange(77)}
+    save_file(load_file(files[0]) | more, whole)
+    _run(monkeypatch, "export", whole, out, "--resolution", "64")
+    written = load_file(out)
+    assert written.keys() == {*NAMES, numbers}
+    assert torch.equal(written[numbers], torch.arange(77))
+    save_file({NAMES[0]: torch.ones(3)}, unet)
+    with pytest.raises(SystemExit, match="holds no autoencoder with a luminance encoder"):
+        _run(monkeypatch, "export", whole, out, "--resolution", "64", "--autoencoder", unet)
 
 
 def test_checkpoints_are_validated_on_as_many_pictures_as_asked_for(

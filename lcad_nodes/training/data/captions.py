@@ -46,7 +46,7 @@ def shorten(text: str, place: float) -> str:
     if len(parts) > 1:
         del parts[int(place * len(parts))]
         return ", ".join(parts)
-    words = text.split()
+    words = " ".join(parts).split()
     colors = [index for index, word in enumerate(words) if word.lower() in SPELLINGS]
     if colors:
         del words[colors[int(place * len(colors))]]
