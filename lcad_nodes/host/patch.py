@@ -13,6 +13,7 @@ from ..model.patch import (
     LATENT_CHANNELS,
     PatchError,
     from_file,
+    is_same,
     subtract,
     to_file,
 )
@@ -70,8 +71,8 @@ def _name_what_is_left_out(original: CheckpointParts, base: CheckpointParts) -> 
         ("VAE", original.vae, base.vae),
         ("text encoder", original.text, base.text),
     ):
-        same = all(name in theirs and weight.equal(theirs[name]) for name, weight in ours.items())
-        if not same:
+        pairs = ((weight, theirs.get(name)) for name, weight in ours.items())
+        if not all(other is not None and is_same(weight, other) for weight, other in pairs):
             logger.warning(
                 "the original's %s is not the base's, and a patch does not hold it: use the "
                 "original's own with a patched model",

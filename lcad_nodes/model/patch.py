@@ -7,6 +7,7 @@ zeros for the channels that it does not read (paper section 3.2).
 
 from collections.abc import Iterator, Mapping
 
+import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -30,7 +31,7 @@ def subtract(original: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Stat
         base: the base's, with four input channels.
 
     Returns:
-        Differences by name, float32, of the first convolution and of all that differ.
+        Differences by name, float32, of the first convolution and of all that are not the same.
 
     Raises:
         PatchError: if the two are not one architecture, or the original reads no luminance.
@@ -43,12 +44,33 @@ def _differences(
     original: Mapping[str, Tensor], base: Mapping[str, Tensor]
 ) -> Iterator[tuple[str, Tensor]]:
     for name, ours in original.items():
-        theirs = base[name].float()
+        theirs = base[name]
         if name == FIRST_CONVOLUTION:
-            theirs = widen(theirs, ours.shape[1])
-        difference = ours.float() - theirs
-        if name == FIRST_CONVOLUTION or difference.any():
-            yield name, difference
+            yield name, ours.float() - widen(theirs, ours.shape[1]).float()
+        elif not is_same(ours, theirs):
+            yield name, ours.float() - theirs.float()
+
+
+def is_same(ours: Tensor, theirs: Tensor) -> bool:
+    """Tell whether two tensors differ by no more than storing a value in their types changes it.
+
+    Of one type they must be equal. Of two, as of one model published in float32 and in float16,
+    neither need be a rounding of the other: both may be of a third.
+    """
+    if ours.shape != theirs.shape:
+        return False
+    if ours.dtype == theirs.dtype:
+        return ours.equal(theirs)
+    distance = (ours.float() - theirs.float()).abs()
+    return bool((distance <= _rounding(ours) + _rounding(theirs)).all())
+
+
+def _rounding(tensor: Tensor) -> Tensor:
+    """Bound by how much its type has changed each value when that was stored."""
+    if not tensor.is_floating_point():
+        return torch.zeros(())
+    numbers = torch.finfo(tensor.dtype)
+    return tensor.float().abs().clamp(min=numbers.smallest_normal) * (numbers.eps / 2)
 
 
 def widen(weight: Tensor, channels: int) -> Tensor:

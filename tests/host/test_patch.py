@@ -303,6 +303,17 @@ def test_the_nodes_save_a_patch_and_find_it_by_name(family: Family) -> None:
     assert extra_channels(patched) == encoder.model.config.widths[-1]
 
 
+def test_a_base_in_another_type_makes_a_patch_of_the_same_tensors(
+    family: Family, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    half = str(tmp_path / "half.safetensors")
+    save_file({k: v.half() for k, v in load_file(family.files["base"]).items()}, half)
+    with caplog.at_level(logging.WARNING):
+        patch = extract_patch(family.files["original"], half, "model_patches/half")
+    assert load_file(patch).keys() == load_file(family.patch).keys()
+    assert "is not the base's" not in caplog.text
+
+
 def test_a_changed_text_encoder_is_named(
     family: Family, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -4,7 +4,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from lcad_nodes.model.patch import FIRST_CONVOLUTION, PatchError, from_file, subtract, to_file
+from lcad_nodes.model.patch import (
+    FIRST_CONVOLUTION,
+    PatchError,
+    from_file,
+    is_same,
+    subtract,
+    to_file,
+)
 
 
 def unets() -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -23,6 +30,37 @@ def test_differences_give_the_original_back(dtype: torch.dtype) -> None:
     first = found[FIRST_CONVOLUTION]
     assert not first[:, :4].any()
     assert torch.equal(first[:, 4:], original[FIRST_CONVOLUTION][:, 4:].float())
+
+
+PAIRS = [
+    (torch.float32, torch.float16),
+    (torch.bfloat16, torch.float32),
+    (torch.float16, torch.bfloat16),
+]
+"""Types of two files of one model."""
+
+
+@pytest.mark.parametrize(("ours", "theirs"), PAIRS)
+def test_what_two_types_round_off_is_no_difference(ours: torch.dtype, theirs: torch.dtype) -> None:
+    """Down to values that have fewer digits in float16, and no more."""
+    original, base = unets()
+    alike = {"a": torch.randn(10_000) * torch.logspace(-9, 3, 10_000)}
+    changed = {"b": base["b"] * 1.02}
+    first = {name: tensor.to(ours) for name, tensor in (original | alike | changed).items()}
+    second = {name: tensor.to(theirs) for name, tensor in (base | alike).items()}
+    found = subtract(first, second)
+    assert found.keys() == {FIRST_CONVOLUTION, "b"}
+    assert torch.equal(second["b"].float() + found["b"], first["b"].float())
+
+
+def test_of_one_type_the_least_change_is_a_difference() -> None:
+    one = torch.ones(2, dtype=torch.float16)
+    least = one + torch.finfo(one.dtype).eps
+    assert is_same(one, one.clone())
+    assert not is_same(one, least)
+    assert not is_same(one.float(), least)
+    assert not is_same(one, torch.ones(3))
+    assert is_same(torch.arange(77), torch.arange(77).half())
 
 
 def test_a_file_keeps_both_parts() -> None:
