@@ -75,10 +75,17 @@ class LuminanceSD15(comfy.supported_models.SD15):
         return False
 
     def process_vae_state_dict_for_saving(self, state_dict: StateDict) -> StateDict:
-        """Put the luminance encoder beside the VAE that a model is saved with, as published."""
+        """Put the luminance encoder beside the VAE that a model is saved with, as published.
+
+        The size that it was trained at goes with it as a tensor: the host writes the metadata.
+        """
         saved = super().process_vae_state_dict_for_saving(state_dict)
-        encoder = self.encoder.model.state_dict() if self.encoder is not None else {}
-        return saved | {PREFIXES["encoder"] + name: weight for name, weight in encoder.items()}
+        if self.encoder is None:
+            return saved
+        sides = self.encoder.get_attachment(TRAINED_AT)
+        stated = {TRAINED_AT: torch.tensor(sides)} if sides else {}
+        weights = self.encoder.model.state_dict()
+        return saved | stated | {PREFIXES["encoder"] + name: weights[name] for name in weights}
 
 
 def load_checkpoint(path: str) -> Checkpoint:
@@ -165,7 +172,9 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
 
 
 def trained_at(path: str) -> tuple[int, int] | None:
-    """Read off a file's header the sides, in px, that it was trained at, if it says so.
+    """Read off a file the sides, in px, that it was trained at, if it says so.
+
+    Its metadata do, or a tensor where the host has saved it.
 
     Raises:
         CheckpointError: if they are not `TRAINABLE`.
@@ -174,14 +183,16 @@ def trained_at(path: str) -> tuple[int, int] | None:
         return None
     with safe_open(path, framework="pt") as file:
         stated = (file.metadata() or {}).get(RESOLUTION_METADATA, "")
+        if not stated and TRAINED_AT in file.keys():  # noqa: SIM118 (it is no mapping)
+            stated = "x".join(map(str, file.get_tensor(TRAINED_AT).flatten().tolist()))
     found = re.fullmatch(r"(\d{1,9})x(\d{1,9})", stated)
     if found is None:
         return None
     sides = int(found[1]), int(found[2])
     if not all(side in TRAINABLE for side in sides):
         raise CheckpointError(
-            f"{Path(path).name} says in {RESOLUTION_METADATA} that it was trained at {stated} px: "
-            f"a side must be {TRAINABLE[0]} to {TRAINABLE[-1]} px"
+            f"{Path(path).name} says that it was trained at {stated} px: a side must be "
+            f"{TRAINABLE[0]} to {TRAINABLE[-1]} px"
         )
     return sides
 

@@ -18,7 +18,10 @@ from .progress import Progress, watching
 SQUEEZE = 2.0
 """By how much, at most, a photo's longer side is shortened to become a square."""
 TRAINED_AT = "lcad_trained_at"
-"""Where an encoder carries the two sides, in px, that its checkpoint was trained at."""
+"""Where an encoder carries the two sides, in px, that its checkpoint was trained at.
+
+Also the name of the tensor that does so in what the host has saved.
+"""
 PUBLISHED_RESOLUTION = 256
 """What the published model was trained at, in px; for files that do not say."""
 CHECKPOINTS = -1

@@ -4,15 +4,17 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import folder_paths
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy_execution.caching import RAMPressureCache
+from comfy_extras.nodes_model_merging import CheckpointSave
 from golden_weights import golden_state_dict
 from safetensors.torch import save_file
 
 from lcad_nodes.host.files import CheckpointError
-from lcad_nodes.host.loading import load_checkpoint, trained_at
+from lcad_nodes.host.loading import Checkpoint, load_checkpoint, trained_at
 from lcad_nodes.host.luminance import CHECKPOINTS, TRAINED_AT, encode_luminance
 from lcad_nodes.training.__main__ import export
 
@@ -20,12 +22,17 @@ PHOTO = torch.rand(1, 3, 40, 50, generator=torch.manual_seed(0))
 
 
 @pytest.fixture(scope="module")
-def encoder(tmp_path_factory: pytest.TempPathFactory) -> ModelPatcher:
-    """Of a checkpoint that was exported as trained at 64 px."""
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Of a file that was exported as trained at 64 px."""
     folder = tmp_path_factory.mktemp("resolution")
     save_file(golden_state_dict(0), folder / "golden.safetensors")
-    exported = export(folder / "golden.safetensors", folder / "exported.safetensors", 64, None)
-    return load_checkpoint(str(exported)).encoder
+    path = export(folder / "golden.safetensors", folder / "exported.safetensors", 64, None)
+    return load_checkpoint(str(path))
+
+
+@pytest.fixture(scope="module")
+def encoder(exported: Checkpoint) -> ModelPatcher:
+    return exported.encoder
 
 
 def working_size(encoder: ModelPatcher, resolution: int = CHECKPOINTS) -> tuple[int, int]:
@@ -45,6 +52,16 @@ def test_an_exported_checkpoint_says_what_it_was_trained_at(encoder: ModelPatche
     assert working_size(encoder) == (64, 64)
     assert working_size(encoder, 48) == (48, 60)
     assert working_size(encoder, 0) == (40, 50)
+
+
+def test_what_the_host_saves_works_at_the_size_that_it_was_trained_at(
+    exported: Checkpoint,
+) -> None:
+    with torch.inference_mode():
+        CheckpointSave().save(exported.model, None, exported.vae, "checkpoints/sized")
+    (saved,) = (Path(folder_paths.get_output_directory()) / "checkpoints").glob("sized_*")
+    assert trained_at(str(saved)) == (64, 64)
+    assert working_size(load_checkpoint(str(saved)).encoder) == (64, 64)
 
 
 def test_the_shorter_side_counts(encoder: ModelPatcher, tmp_path: Path) -> None:
