@@ -32,6 +32,10 @@ MEMORY_PER_PIXEL = 1767
 """Values that the encoder holds at a time a pixel: the host's figure for the same stack."""
 
 
+class EncodingError(ValueError):
+    """A photo cannot be read; the message says why."""
+
+
 class Luminance(NamedTuple):
     """What the networks know of a batch of photos (paper section 3.1).
 
@@ -85,6 +89,8 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
     Raises:
         GeometryError: if there is no such resolution, or a photo is so narrow that it would become
             gigantic.
+        EncodingError: if the encoder gives NaN or infinity.
+        OOM_EXCEPTION: the host's, if there is not enough memory; it says what to do.
     """
     if not CHECKPOINTS <= resolution <= LONGEST:
         raise GeometryError(
@@ -99,7 +105,7 @@ def encode_luminance(encoder: ModelPatcher, image: Tensor, resolution: int) -> L
     progress = Progress(len(read))
     features: list[Tensor] = []
     for number, row in enumerate(network_input(read).split(1)):
-        found = _run(encoder, row, progress)
+        found = _read(encoder, row, progress)
         # Clips are long and their features many: none is held twice.
         features = features or [
             feature.new_empty((len(read), *feature.shape[1:])) for feature in found
@@ -146,6 +152,24 @@ def inference_dtype(width: int, device: torch.device) -> torch.dtype:
 
 def _digest(photo: Tensor) -> int:
     return int(hashlib.sha256(photo.cpu().contiguous().numpy().data).hexdigest(), 16)
+
+
+def _read(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:
+    try:
+        features = _run(encoder, hint, progress)
+    except management.OOM_EXCEPTION as error:
+        # Of the host's type still: it frees all memory then.
+        raise management.OOM_EXCEPTION(
+            f"there is not enough memory to read the photo at {hint.shape[2]} x {hint.shape[3]} px "
+            "(height x width): lower resolution in 'Encode Photo (L-CAD)', to -1 for example; "
+            "tile_size helps decoding alone"
+        ) from error
+    if not all(feature.isfinite().all() for feature in features):
+        raise EncodingError(
+            "the luminance encoder gave NaN or infinity: it overflowed in half precision; start "
+            "ComfyUI with --fp32-vae"
+        )
+    return features
 
 
 def _run(encoder: ModelPatcher, hint: Tensor, progress: Progress) -> list[Tensor]:
