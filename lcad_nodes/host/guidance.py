@@ -310,6 +310,10 @@ class GuidedAttention:
     guidance: Guidance
     observe: Observe | None
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "GuidedAttention":
+        """Stay one where older hosts copy a model in depth: a copy of `observe` tells nobody."""
+        return self
+
     def add(self, patch: Any, **_values: Any) -> NoReturn:
         """Refuse a second replacement, which IP-Adapter and its kin add by this name."""
         raise ConditioningError(f"{getattr(patch, '__name__', 'another node')} {_ALREADY}")
