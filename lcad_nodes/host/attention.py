@@ -55,8 +55,7 @@ def attention_maps(
             "positive is for an area of the photo: attention maps are of the whole photo, so "
             "connect the prompt from before its area was set"
         )
-    phrases = [item.tokens for item in instances.items]
-    recorder = AttentionRecorder(phrases, luminance.geometry.latent, step)
+    recorder = AttentionRecorder(luminance.geometry.latent, step)
     observed = guide_attention(model, guidance, recorder.observe)
     last_step = step or settings.steps
     sample(

@@ -1,6 +1,7 @@
 """Luminance into the host's conditioning: extra input channels beside the noisy latent."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from typing import Any
 
@@ -211,12 +212,15 @@ def _sample_one_photo(
             "put positive and negative through one 'Add Photo to Prompts (L-CAD)'"
         )
     other = getattr(guider, "uncond_model_patcher", None)  # of a guider of two models
+    moved = cache(Tensor.to)  # once for all prompts; the host itself would move it for every step
     for name, prompts in guider.conds.items():
         model = other if name == "negative" and other is not None else guider.model_patcher
         check_merges(model)
         for cond in prompts:
             check_inputs(cond, model, noise)
             _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
+            if batch_size is None:  # training has many photos, of which it takes one at a time
+                cond["noise_concat"] = moved(cond["noise_concat"], model.load_device)
     with hints_placed(conds):
         return executor(noise, latent_image, sampler, *args, **kwargs)
 

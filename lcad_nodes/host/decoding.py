@@ -1,6 +1,7 @@
 """Latents to pictures in the host's VAE, with the photo's luminance."""
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import cycle
 from operator import ne
@@ -214,7 +215,7 @@ def _run(
     if tile and tile < LATENT_PIXEL * max(latent.shape[2:]):
         return _run_tiles(vae, decoder, latent, features, tile, progress)
     blocks = decoder_taps(decoder)
-    with add_luminance(decoder, features, _whole), watching(blocks, progress):
+    with _as_written(decoder), add_luminance(decoder, features, _whole), watching(blocks, progress):
         return vae.decode(latent).movedim(-1, 1).float()
 
 
@@ -232,6 +233,18 @@ def _run_tiles(
     latent = vae.first_stage_model.post_quant_conv(latent.to(vae.device, vae.vae_dtype))
     picture = decode_in_tiles(decoder, latent, features, tile, progress)
     return vae.process_output(picture.float()).to(vae.output_device)
+
+
+def _as_written(decoder: torch.nn.Module) -> AbstractContextManager[Any]:
+    """Have a compiled decoder run as it was written: a trace of it has other luminance or none."""
+    if not hasattr(decoder, "_orig_mod"):
+        return nullcontext()
+    if not hasattr(torch.compiler, "set_stance"):  # before PyTorch 2.6
+        raise DecodingError(
+            "another node has compiled the VAE, to which this PyTorch can add no luminance then: "
+            "take that node away, or use PyTorch 2.6 or newer"
+        )
+    return torch.compiler.set_stance("force_eager")
 
 
 def _whole(feature: Tensor, activation: Tensor) -> Tensor:

@@ -20,16 +20,23 @@ from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from torch import Tensor, cat
 
 from ..model.geometry import LATENT_PIXEL
-from ..model.guidance import Reduction, attend, attention_logits, guide_logits, masks_on_grid
+from ..model.guidance import (
+    Reduction,
+    attend,
+    attention_logits,
+    guide_logits,
+    mark_tokens,
+    masks_on_grid,
+)
 from .conditioning import checked
 from .errors import ConditioningError
 from .hints import GEOMETRY_KEY
 from .instances import INSTANCES_KEY, Instances, check_tokens
 
 Mode = Literal["fast", "reference"]
-Observe = Callable[[Tensor, tuple[int, int], int], None]
+Observe = Callable[[Tensor, tuple[int, int], Tensor], None]
 """Told the logits that a layer attends with (B x heads x positions x tokens) where a prompt has
-instances, the layer's grid and the length of the encoded prompt."""
+instances, the layer's grid and the instances' tokens (see `mark_tokens`)."""
 KEY = "lcad_guidance"
 NEGATIVE = frozenset({"negative", "empty_negative_prompt"})
 """Prompts that are never guided, even where they were made from one that is (section 3.3)."""
@@ -69,11 +76,11 @@ class InstanceMasks:
 
     Attributes:
         masks: on the latent's grid, instances x h x w; None where it is not to be guided.
-        prompt_tokens: length of its encoded prompt.
+        marks: the instances' tokens, from `mark_tokens`; None likewise.
     """
 
-    masks: Tensor | None
-    prompt_tokens: int
+    masks: Tensor | None = None
+    marks: Tensor | None = None
 
     def process_cond(
         self, batch_size: int, area: list[int] | None, **_kwargs: Any
@@ -83,7 +90,7 @@ class InstanceMasks:
             return self
         height, width, top, left = area
         crop = self.masks[:, top : top + height, left : left + width]
-        return InstanceMasks(crop, self.prompt_tokens)
+        return InstanceMasks(crop, self.marks)
 
     def can_concat(self, other: "InstanceMasks") -> bool:
         """Any two can run in one batch: each keeps its own masks."""
@@ -197,14 +204,19 @@ class SamplePreparation:
                 "the positive output of the same 'Describe Objects (L-CAD)' to the sampler"
             )
         for (_, cond), is_guided in zip(conds, guided, strict=True):
-            masks = None
+            masks = InstanceMasks()
             if is_guided:
                 check_tokens(cond)
-                masks = _placed_masks(cond, guider.model_patcher)
-                self._name_what_is_lost(masks, guider.model_patcher)
-            marked = InstanceMasks(masks, cond["cross_attn"].shape[1])
-            cond["model_conds"] = {**cond["model_conds"], KEY: marked}
+                masks = self._prepared(cond, guider.model_patcher)
+            cond["model_conds"] = {**cond["model_conds"], KEY: masks}
         return executor(*args, **kwargs)
+
+    def _prepared(self, cond: dict[str, Any], model: ModelPatcher) -> InstanceMasks:
+        """Put masks and tokens where the model runs: copied there by every layer, each waits."""
+        masks = _placed_masks(cond, model)
+        self._name_what_is_lost(masks, model)
+        tokens = [item.tokens for item in self.guidance.instances.items]
+        return InstanceMasks(masks, mark_tokens(tokens, cond["cross_attn"].shape[1]).to(masks))
 
     def _name_what_is_lost(self, masks: Tensor, model: ModelPatcher) -> None:
         """Warn of masks that no attention layer sees: their phrases are kept from everywhere."""
@@ -298,6 +310,10 @@ class GuidedAttention:
     guidance: Guidance
     observe: Observe | None
 
+    def __deepcopy__(self, _memo: dict[int, Any]) -> "GuidedAttention":
+        """Stay one where older hosts copy a model in depth: a copy of `observe` tells nobody."""
+        return self
+
     def add(self, patch: Any, **_values: Any) -> NoReturn:
         """Refuse a second replacement, which IP-Adapter and its kin add by this name."""
         raise ConditioningError(f"{getattr(patch, '__name__', 'another node')} {_ALREADY}")
@@ -332,7 +348,7 @@ class GuidedAttention:
         self, current: Pass, index: int, q: Tensor, k: Tensor, v: Tensor, options: dict[str, Any]
     ) -> Tensor:
         chunk = current.chunks[index]
-        if chunk.masks is None:
+        if chunk.masks is None or chunk.marks is None:
             return _host_attention(q, k, v, options)
         if k.shape[1] != current.tokens:
             raise ConditioningError(
@@ -342,17 +358,17 @@ class GuidedAttention:
             )
         layer = (options["block"], options["block_index"], index)
         grid = options["activations_shape"][2:]
-        masks = masks_on_grid(chunk.masks.to(q.device), grid)
-        logits = self._logits(current, masks, chunk.prompt_tokens, layer, q, k, options["n_heads"])
+        masks, marks = masks_on_grid(chunk.masks.to(q.device), grid), chunk.marks.to(q.device)
+        logits = self._logits(current, masks, marks, layer, q, k, options["n_heads"])
         if self.observe is not None and current.phase != "first":
-            self.observe(logits, grid, chunk.prompt_tokens)
+            self.observe(logits, grid, marks)
         return attend(logits, v)
 
     def _logits(
         self,
         current: Pass,
         masks: Tensor,
-        prompt_tokens: int,
+        marks: Tensor,
         layer: Any,
         q: Tensor,
         k: Tensor,
@@ -364,14 +380,8 @@ class GuidedAttention:
         logits = attention_logits(q, k, heads)
         if current.phase == "off":
             return logits
-        guided = guide_logits(
-            logits,
-            masks,
-            [item.tokens for item in self.guidance.instances.items],
-            self.guidance.strength,
-            self.guidance.reduction,
-            prompt_tokens,
-        )
+        strength, reduction = self.guidance.strength, self.guidance.reduction
+        guided = guide_logits(logits, masks, marks, strength, reduction)
         if current.phase == "first":
             current.kept[layer] = guided
             return logits

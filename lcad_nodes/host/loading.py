@@ -15,6 +15,7 @@ import comfy.utils
 import folder_paths
 import torch
 from comfy.latent_formats import SD15
+from comfy.ldm.modules.diffusionmodules.model import vae_attention
 from comfy.model_patcher import ModelPatcher
 from safetensors import safe_open
 from torch import Tensor
@@ -354,7 +355,7 @@ def build_encoder(tensors: StateDict, name: str) -> ModelPatcher:
     """
     try:
         # Cast as they run: on a GPU the host asks for smaller types than the weights may have.
-        encoder = LuminanceEncoder.from_state_dict(tensors, comfy.ops.manual_cast)
+        encoder = LuminanceEncoder.from_state_dict(tensors, comfy.ops.manual_cast, vae_attention())
     except LayoutError as error:
         raise CheckpointError(f"{name}: {error}") from error
     encoder = encoder.eval().requires_grad_(False)

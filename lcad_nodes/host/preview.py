@@ -8,6 +8,8 @@ import comfy.latent_formats
 import comfy.sd
 import latent_preview
 import torch
+from comfy.cli_args import LatentPreviewMethod, args
+from comfy.model_patcher import ModelPatcher
 from PIL import Image
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -66,6 +68,16 @@ def color_chart() -> Tensor:
 def _rows(grid: Tensor) -> Tensor:
     """List a grid's pixels: 1xCxHxW to HW x C."""
     return grid[0].flatten(1).T
+
+
+def previewer_of(model: ModelPatcher) -> latent_preview.LatentPreviewer | None:
+    """Take the host's previewer, as the user has set previews; None: nothing is to be shown."""
+    latent = model.model.latent_format
+    if isinstance(latent, FittedLatent) and args.preview_method == LatentPreviewMethod.TAESD:
+        # The host takes the same, but first warns that a file of the name 'None' is missing.
+        factors = latent.latent_rgb_factors, latent.latent_rgb_factors_bias
+        return latent_preview.Latent2RGBPreviewer(*factors)
+    return latent_preview.get_previewer(model.load_device, latent)
 
 
 class PhotoPreviewer(latent_preview.LatentPreviewer):

@@ -7,7 +7,6 @@ from typing import Any
 import comfy.sample
 import comfy.samplers
 import comfy.utils
-import latent_preview
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from .conditioning import (
     empty_latent,
 )
 from .luminance import Luminance
-from .preview import PhotoPreviewer
+from .preview import PhotoPreviewer, previewer_of
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
@@ -203,7 +202,7 @@ def sample_as_published(
 
 def _preview(model: ModelPatcher, luminance: Luminance) -> Callable[[Tensor], Any]:
     """Choose what is shown of a step, as the user has set previews: a picture, or nothing."""
-    previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+    previewer = previewer_of(model)
     if previewer is None:
         return lambda _x0: None
     on_photo = PhotoPreviewer(previewer, luminance)

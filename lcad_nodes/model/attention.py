@@ -28,31 +28,29 @@ class AttentionRecorder:
     It holds two sets of maps, however many layers and steps there are.
 
     Attributes:
-        phrases: for every phrase the indices of its tokens in the encoded prompt.
         size: height and width of the maps.
         step: the only step that counts, from 1; 0: all of them.
         last_step: the last that ended.
     """
 
-    phrases: Sequence[Sequence[int]]
     size: tuple[int, int]
     step: int
     last_step: int = field(init=False, default=0)
     _kept: MapSum = field(init=False, default_factory=MapSum)
     _current: MapSum = field(init=False, default_factory=MapSum)
 
-    def observe(self, logits: Tensor, grid: Sequence[int], prompt_tokens: int) -> None:
+    def observe(self, logits: Tensor, grid: Sequence[int], marks: Tensor) -> None:
         """Take in one layer's attention.
 
         Args:
-            logits: B x heads x positions x tokens, before the softmax.
+            logits: B x heads x positions x tokens, before the softmax; the last dimension may be
+                a multiple of the encoded prompt's length.
             grid: height and width of the layer's positions.
-            prompt_tokens: length of the encoded prompt; the logits' last dimension may be a
-                multiple of it.
+            marks: the phrases' tokens, from `mark_tokens`, where the logits are.
         """
-        weights = logits.softmax(dim=-1).mean(dim=1).unflatten(-1, (-1, prompt_tokens)).sum(dim=-2)
-        on_phrases = [weights[..., list(tokens)].sum(dim=-1) for tokens in self.phrases]
-        maps = torch.stack(on_phrases, dim=1).unflatten(-1, tuple(grid))
+        weights = logits.softmax(dim=-1).mean(dim=1)
+        once = weights.unflatten(-1, (-1, marks.shape[1])).sum(dim=-2)
+        maps = (marks @ once.mT).unflatten(-1, tuple(grid))
         self._current.add(interpolate(maps, self.size, mode="bilinear"), 1)
 
     def end_step(self, number: int) -> None:

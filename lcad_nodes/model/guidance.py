@@ -39,40 +39,50 @@ def attend(logits: Tensor, v: Tensor) -> Tensor:
     return (weights @ _split_heads(v, logits.shape[1])).transpose(1, 2).flatten(2)
 
 
+def mark_tokens(phrases: Sequence[Sequence[int]], prompt_tokens: int) -> Tensor:
+    """Tell which tokens are whose, as a tensor that every layer can compute with as it is.
+
+    Args:
+        phrases: for every phrase the indices of its tokens in the encoded prompt.
+        prompt_tokens: length of the encoded prompt.
+
+    Returns:
+        phrases x prompt_tokens: 1 at a phrase's own tokens, else 0.
+    """
+    marks = torch.zeros(len(phrases), prompt_tokens)
+    for row, tokens in zip(marks, phrases, strict=True):
+        row[list(tokens)] = 1
+    return marks
+
+
 def guide_logits(
-    logits: Tensor,
-    masks: Tensor,
-    phrases: Sequence[Sequence[int]],
-    strength: float,
-    reduction: Reduction,
-    prompt_tokens: int,
+    logits: Tensor, masks: Tensor, marks: Tensor, strength: float, reduction: Reduction
 ) -> Tensor:
     """Take one gradient step S - lambda * dBCE(sigmoid(S), mask)/dS on every phrase's tokens.
 
     The gradient is (sigmoid(S) - mask) / N, with N = 1 for the loss summed over elements and
-    heads * tokens * positions of the phrase for its mean. Other tokens do not change.
+    heads * tokens * positions of the phrase for its mean. A token of several phrases takes a step
+    for each; other tokens do not change.
 
     Args:
-        logits: B x heads x positions x tokens.
+        logits: B x heads x positions x tokens. The last dimension may be a multiple of the encoded
+            prompt's length: hosts repeat a prompt to batch it with a longer one.
         masks: one a phrase, phrases x positions in [0, 1].
-        phrases: for every phrase the indices of its tokens in the encoded prompt.
+        marks: the phrases' tokens, from `mark_tokens`, where the logits are.
         strength: lambda; per element where the reduction is the sum.
         reduction: `sum`, or `mean` as published.
-        prompt_tokens: length of the encoded prompt. The logits' last dimension may be a multiple
-            of it: hosts repeat a prompt to batch it with a longer one.
 
     Returns:
         The changed logits, of the same shape.
     """
-    original = logits.unflatten(-1, (-1, prompt_tokens))
-    guided = original.clone()
-    for mask, tokens in zip(masks, phrases, strict=True):
-        columns = torch.tensor(tokens, device=logits.device)
-        _, heads, positions = logits.shape[:3]
-        elements = 1 if reduction == "sum" else heads * positions * len(tokens)
-        gradient = (original[..., columns].sigmoid() - mask[:, None, None]) / elements
-        guided.index_add_(-1, columns, gradient, alpha=-strength)
-    return guided.flatten(-2)
+    _, heads, positions = logits.shape[:3]
+    shares = marks
+    if reduction == "mean":
+        shares = marks / (marks.sum(dim=1, keepdim=True) * heads * positions)
+    original = logits.unflatten(-1, (-1, marks.shape[1]))
+    # Over all tokens at once: where a token is no phrase's, its share of the gradient is 0.
+    gradient = original.sigmoid() * shares.sum(dim=0) - (masks.mT @ shares)[:, None]
+    return (original - strength * gradient).flatten(-2)
 
 
 def masks_on_grid(masks: Tensor, size: Sequence[int]) -> Tensor:

@@ -1,6 +1,6 @@
 """The luminance encoder: the photo's structure as ten feature maps (paper section 3.1)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,8 @@ from torch.nn.functional import pad, scaled_dot_product_attention, silu
 
 from .checkpoint import LayoutError, count_modules
 
+Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of queries on keys and values over all positions, one head: B x width x H x W each, and back."""
 RUNTIME_UNUSED = ("norm_out.", "conv_out.")
 """Tensors that published checkpoints hold for this encoder and that nothing computes with."""
 GROUPS = 32
@@ -34,6 +36,12 @@ def network_input(lightness: Tensor) -> Tensor:
         Bx3xHxW in [-1, -0.216], the same values in all three channels.
     """
     return (lightness / 127.5 - 1).expand(-1, 3, -1, -1)
+
+
+def plain_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Attend as PyTorch does; see `Attention`."""
+    queries, keys, values = (x.flatten(2).mT.contiguous()[:, None] for x in (q, k, v))
+    return scaled_dot_product_attention(queries, keys, values)[:, 0].mT.reshape(q.shape)
 
 
 @dataclass(frozen=True)
@@ -96,8 +104,9 @@ class ResidualBlock(nn.Module):
 class SelfAttention(nn.Module):
     """One head over all positions, as in the Stable Diffusion VAE."""
 
-    def __init__(self, width: int, operations: Any) -> None:
+    def __init__(self, width: int, operations: Any, attention: Attention) -> None:
         super().__init__()
+        self.attention = attention
         self.norm = operations.GroupNorm(GROUPS, width, eps=1e-6)
         self.q = operations.Conv2d(width, width, 1)
         self.k = operations.Conv2d(width, width, 1)
@@ -107,9 +116,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map B x width x H x W to the same shape."""
         h = self.norm(x)
-        q, k, v = (f(h).flatten(2).mT.contiguous() for f in (self.q, self.k, self.v))
-        h = scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])[:, 0]
-        return x + self.proj_out(h.mT.reshape(x.shape))
+        return x + self.proj_out(self.attention(self.q(h), self.k(h), self.v(h)))
 
 
 class Downsample(nn.Module):
@@ -150,10 +157,10 @@ class Level(nn.Module):
 class Middle(nn.Module):
     """Residual block, attention, residual block at the lowest resolution."""
 
-    def __init__(self, width: int, operations: Any) -> None:
+    def __init__(self, width: int, operations: Any, attention: Attention) -> None:
         super().__init__()
         self.block_1 = ResidualBlock(width, width, operations)
-        self.attn_1 = SelfAttention(width, operations)
+        self.attn_1 = SelfAttention(width, operations, attention)
         self.block_2 = ResidualBlock(width, width, operations)
 
 
@@ -164,13 +171,20 @@ class LuminanceEncoder(nn.Module):
     gives one output. Tensor names are those below `first_stage_model.g_encoder.`.
     """
 
-    def __init__(self, config: LuminanceEncoderConfig, operations: Any = nn) -> None:
+    def __init__(
+        self,
+        config: LuminanceEncoderConfig,
+        operations: Any = nn,
+        attention: Attention = plain_attention,
+    ) -> None:
         """Build the network.
 
         Args:
             config: widths and depth.
             operations: where Conv2d and GroupNorm come from: `torch.nn`, or a host's namespace
                 of layers that cast their weights as they run.
+            attention: PyTorch's, or the one that a host has chosen for VAEs: over all positions of
+                a large photo it takes the most memory of all.
         """
         super().__init__()
         self.config = config
@@ -180,25 +194,30 @@ class LuminanceEncoder(nn.Module):
             Level(widths[max(i - 1, 0)], w, config.blocks, i == len(widths) - 1, operations)
             for i, w in enumerate(widths)
         )
-        self.mid = Middle(widths[-1], operations)
+        self.mid = Middle(widths[-1], operations, attention)
         self.zero_conv_mid1 = operations.Conv2d(widths[-1], widths[-1], 1)
         self.zero_conv_mid2 = operations.Conv2d(widths[-1], widths[-1], 1)
 
     @classmethod
     def from_state_dict(
-        cls, state_dict: Mapping[str, Tensor], operations: Any = nn
+        cls,
+        state_dict: Mapping[str, Tensor],
+        operations: Any = nn,
+        attention: Attention = plain_attention,
     ) -> "LuminanceEncoder":
         """Build the encoder that a checkpoint holds, and load it.
 
         Args:
             state_dict: the tensors below `first_stage_model.g_encoder.`, without that prefix.
             operations: see `__init__`.
+            attention: see `__init__`.
 
         Raises:
             LayoutError: if tensors are missing, left over or of another shape.
         """
+        config = LuminanceEncoderConfig.from_state_dict(state_dict)
         with torch.device("meta"):  # no memory for what a file claims and does not hold
-            encoder = cls(LuminanceEncoderConfig.from_state_dict(state_dict), operations)
+            encoder = cls(config, operations, attention)
         used = {k: v for k, v in state_dict.items() if not k.startswith(RUNTIME_UNUSED)}
         expected, found = _shapes(encoder.state_dict()), _shapes(used)
         if expected != found:

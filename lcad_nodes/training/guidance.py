@@ -11,7 +11,13 @@ from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
 from transformers import CLIPTokenizer
 
-from ..model.guidance import attend, attention_logits, guide_logits, masks_on_grid
+from ..model.guidance import (
+    attend,
+    attention_logits,
+    guide_logits,
+    mark_tokens,
+    masks_on_grid,
+)
 from ..model.phrases import Token, find_phrases
 from .networks import TOKENS
 
@@ -118,9 +124,8 @@ class GuidedAttention:
         if not instances.tokens:
             return logits
         masks = masks_on_grid(instances.masks, _grid(instances, logits.shape[2]))
-        return guide_logits(
-            logits, masks.to(logits), instances.tokens, self.strength, "sum", TOKENS
-        )
+        marks = mark_tokens(instances.tokens, TOKENS)
+        return guide_logits(logits, masks.to(logits), marks.to(logits), self.strength, "sum")
 
     @contextmanager
     def toward(

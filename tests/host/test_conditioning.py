@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
-from comfy.patcher_extension import WrappersMP
-from comfy.samplers import sampler_object
+from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from comfy.samplers import CFGGuider, sampler_object
 from comfy_extras.nodes_custom_sampler import Guider_DualModel
 from comfy_extras.nodes_train import TrainLoraNode
 from torch import Tensor
@@ -85,6 +85,32 @@ def test_training_goes_through_photos_one_by_one_with_a_prompt_for_each(
         train(loaded, first, second, batch_size=2)
     assert train(loaded, first, second) != train(loaded, second, first)
     assert train(loaded, first, batch_size=2) > 0
+
+
+@torch.inference_mode()
+def test_luminance_is_moved_to_the_models_device_once_for_all_prompts(loaded: Checkpoint) -> None:
+    """Luminance is kept in main memory, from where the host would copy it for every step."""
+    seen: list[Tensor] = []
+
+    def look(executor: WrapperExecutor, noise: Tensor, *_args: Any, **_kwargs: Any) -> Tensor:
+        guider: Any = executor.class_obj
+        seen.extend(cond["noise_concat"] for conds in guider.conds.values() for cond in conds)
+        return noise
+
+    positive = negative = prompt(loaded, PHOTOS[:1])
+    latent = torch.zeros(1, 4, 8, 8)
+    model = loaded.model.clone()
+    model.add_wrapper_with_key(WrappersMP.OUTER_SAMPLE, "look", look)
+    given = positive[0][1]["noise_concat"]
+    for device in (given.device, torch.device("meta")):
+        model.load_device = device
+        guider = CFGGuider(model)
+        guider.set_conds(positive, negative)
+        guider.sample(latent, latent, sampler_object("euler"), torch.tensor([1.0, 0.0]))
+    here, also_here, there, also_there = seen
+    assert here is also_here is given
+    assert there is also_there
+    assert there.is_meta
 
 
 def of_another_file(loaded: Checkpoint) -> ModelPatcher:

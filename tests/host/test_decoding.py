@@ -81,6 +81,38 @@ def test_a_picture_that_overflowed_is_an_error_that_names_the_vae(
         scene.decode(tile_size, lightness, full=False)
 
 
+def compile_decoder(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As other nodes do; what a trace is turned into is not of interest, so nothing is."""
+    torch.compiler.reset()
+    network: Any = scene.vae.first_stage_model
+    decoder = torch.compile(network.decoder, backend="eager")
+    monkeypatch.setitem(network._modules, "decoder", decoder)
+
+
+@torch.inference_mode()
+def test_a_compiled_decoder_gets_the_luminance_of_each_photo(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it was traced with before: here with none, as 'VAE Decode' has it."""
+    mirrored = tuple(feature.flip(-1) for feature in scene.luminance.features)
+    other = replace(scene, luminance=scene.luminance._replace(features=mirrored))
+    expected = [scene.decode(0), other.decode(0)]
+    compile_decoder(scene, monkeypatch)
+    scene.vae.decode(scene.latent)
+    torch.testing.assert_close([scene.decode(0), other.decode(0)], expected)
+    torch.compiler.reset()
+
+
+@torch.inference_mode()
+def test_a_compiled_decoder_is_refused_where_it_cannot_get_luminance(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compile_decoder(scene, monkeypatch)
+    monkeypatch.delattr(torch.compiler, "set_stance")  # as in PyTorch 2.5
+    with pytest.raises(DecodingError, match="another node has compiled the VAE"):
+        scene.decode(0)
+
+
 def test_the_options_named_are_the_hosts_own() -> None:
     for option in ("fp32_unet", "fp32_vae", "force_upcast_attention"):
         assert hasattr(args, option)

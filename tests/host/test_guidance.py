@@ -1,6 +1,7 @@
 """Guided sampling in the real host."""
 
 import re
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,12 @@ def test_the_guided_model_leaves_the_model_itself_alone(scene: Scene) -> None:
     scene.predictions(scene.guided())
     ((after, _),) = scene.predictions(scene.model)
     assert torch.equal(before, after)
+
+
+def test_a_clone_made_in_depth_is_guided_by_the_same(scene: Scene) -> None:
+    """As ComfyUI 0.3.75 makes them: 'Attention Maps' would wait for what a copy has seen."""
+    replaced = scene.guided().model_options["transformer_options"]["patches_replace"]["attn2"]
+    assert all(deepcopy(patch) is patch for patch in replaced.values())
 
 
 def test_guiding_again_replaces_the_guidance(scene: Scene) -> None:

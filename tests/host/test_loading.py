@@ -67,6 +67,9 @@ def test_every_part_is_the_hosts_own(small_checkpoint: Path) -> None:
     conditioning = loaded.clip.encode_from_tokens_scheduled(loaded.clip.tokenize("a red car"))
     assert conditioning[0][0].shape == (1, 77, 64)
     assert isinstance(loaded.encoder.model, LuminanceEncoder)
+    network: Any = loaded.vae.first_stage_model
+    attention = loaded.encoder.model.mid.attn_1.attention
+    assert attention is network.decoder.mid.attn_1.optimized_attention  # as options have it
 
 
 def test_a_lightning_checkpoint_loads_like_safetensors(

@@ -7,11 +7,13 @@ from lcad_nodes.model.guidance import (
     attend,
     attention_logits,
     guide_logits,
+    mark_tokens,
     masks_on_grid,
 )
 
 HEADS, POSITIONS, TOKENS = 4, 12, 9
-PHRASES = [(1, 2, 3), (5, 6)]
+PHRASES = [(1, 2, 3), (5, 6), (3, 5)]  # the last shares tokens with both
+MARKS = mark_tokens(PHRASES, TOKENS)
 
 
 @pytest.fixture
@@ -21,7 +23,7 @@ def logits() -> torch.Tensor:
 
 @pytest.fixture
 def masks() -> torch.Tensor:
-    return torch.randint(0, 2, (2, POSITIONS), generator=torch.manual_seed(1)).float()
+    return torch.randint(0, 2, (len(PHRASES), POSITIONS), generator=torch.manual_seed(1)).float()
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
@@ -29,7 +31,7 @@ def test_the_closed_form_is_the_gradient_of_the_loss(
     logits: torch.Tensor, masks: torch.Tensor, reduction: Reduction
 ) -> None:
     strength = 0.7
-    guided = guide_logits(logits, masks, PHRASES, strength, reduction, TOKENS)
+    guided = guide_logits(logits, masks, MARKS, strength, reduction)
     for row, result in zip(logits, guided, strict=True):  # the mean is over one picture
         expected = row.clone()
         for mask, tokens in zip(masks, PHRASES, strict=True):
@@ -42,7 +44,7 @@ def test_the_closed_form_is_the_gradient_of_the_loss(
 
 
 def test_other_tokens_do_not_change(logits: torch.Tensor, masks: torch.Tensor) -> None:
-    guided = guide_logits(logits, masks, PHRASES, 5.0, "sum", TOKENS)
+    guided = guide_logits(logits, masks, MARKS, 5.0, "sum")
     changed = (guided != logits).any(dim=(0, 1, 2)).nonzero().flatten().tolist()
     assert changed == [1, 2, 3, 5, 6]
 
@@ -51,8 +53,8 @@ def test_a_repeated_prompt_is_guided_in_every_copy(
     logits: torch.Tensor, masks: torch.Tensor
 ) -> None:
     values = torch.randn(2, TOKENS, HEADS * 8)
-    once = attend(guide_logits(logits, masks, PHRASES, 2.0, "mean", TOKENS), values)
-    twice = guide_logits(logits.repeat(1, 1, 1, 2), masks, PHRASES, 2.0, "mean", TOKENS)
+    once = attend(guide_logits(logits, masks, MARKS, 2.0, "mean"), values)
+    twice = guide_logits(logits.repeat(1, 1, 1, 2), masks, MARKS, 2.0, "mean")
     torch.testing.assert_close(attend(twice, values.repeat(1, 2, 1)), once)
 
 
