@@ -1,7 +1,6 @@
 """Colorizing photos through one server, from file to file."""
 
 import logging
-import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +23,7 @@ from .server import (
     WorkflowError,
     free_port,
     lay_out,
+    offer_models,
     run_server,
     without_gpu,
 )
@@ -67,7 +67,8 @@ class Colorizer:
         files += [f"mask-{number}-{files[0]}" for number in range(len(masks))]
         try:
             for name, picture in zip(files, (photo.picture, *masks), strict=True):
-                picture.convert("RGB").save(inputs / name, compress_level=1)
+                # Not compressed, which takes longer than the file is there.
+                picture.convert("RGB").save(inputs / name, compress_level=0)
             regions = [Region(p, m) for p, m in zip(phrases, files[1:], strict=True)]
             return self._run(colorizing(files[0], text, regions, self.settings), label)
         finally:
@@ -123,28 +124,31 @@ def colorizer(
     with tempfile.TemporaryDirectory(prefix="lcad-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
         lay_out(base)
-        if checkpoint is not None:
-            _offer(checkpoint, base / "models/checkpoints")
+        options = [] if checkpoint is None else _offer(checkpoint, base)
         logger.info("Starting ComfyUI ...")
         start = time.monotonic()
-        cpu = without_gpu(cpu=cpu)
+        cpu, port = without_gpu(cpu=cpu), free_port()
         with (
             (base / "server.log").open("wb") as log,
-            run_server(comfyui, base, port=free_port(), cpu=cpu, log=log) as server,
+            run_server(comfyui, base, port=port, cpu=cpu, options=options, log=log) as server,
         ):
             where = "the CPU" if cpu else "the GPU"
             logger.info("ComfyUI runs on %s, after %.0f s", where, time.monotonic() - start)
             yield Colorizer(server, settings)
 
 
-def _offer(checkpoint: Path, folder: Path) -> None:
-    """Link a model file into a folder, under its own name, or copy it where there are no links."""
-    place = folder / checkpoint.name
+def _offer(checkpoint: Path, base: Path) -> list[str | Path]:
+    """Options with which the server in `base` finds a model file before any other of its name.
+
+    It looks through all folders below those of its models: hence the file is linked into one of
+    its own, and its folder is offered only where there are no links, as between Windows' drives.
+    """
+    place = base / "models/checkpoints" / checkpoint.name
     for link in (place.symlink_to, place.hardlink_to):
         with suppress(OSError):
             link(checkpoint.resolve())
-            return
-    shutil.copy(checkpoint, place)
+            return offer_models(base, {"checkpoints": place.parent})
+    return offer_models(base, {"checkpoints": checkpoint.parent.resolve()})
 
 
 def colorize_one(

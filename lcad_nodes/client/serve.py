@@ -1,13 +1,21 @@
 """ComfyUI in the browser, with the pack and its starter workflow."""
 
-import json
 import logging
 import shutil
 import time
 from pathlib import Path
 
 from .demo import show
-from .server import PACK, ROOT, ServerError, is_taken, lay_out, run_server, without_gpu
+from .server import (
+    PACK,
+    ROOT,
+    ServerError,
+    is_taken,
+    lay_out,
+    offer_models,
+    run_server,
+    without_gpu,
+)
 
 STARTER = "words"
 
@@ -32,10 +40,11 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
     for picture in (ROOT / "photos").iterdir():
         if picture.suffix != ".md" and not (base / "input" / picture.name).exists():
             shutil.copy(picture, base / "input")
-    options = ["--extra-model-paths-config", _offer_models(comfyui / "models", base)]
+    models = (comfyui / "models").resolve()
+    kinds = {folder.name: folder for folder in models.glob("*") if folder.is_dir()}
     cpu = without_gpu(cpu=cpu)
     logger.info("Starting ComfyUI; your workflows and results are kept in %s", base)
-    with run_server(comfyui, base, port=port, cpu=cpu, options=options) as server:
+    with run_server(comfyui, base, port=port, cpu=cpu, options=offer_models(base, kinds)) as server:
         page = f"http://{server.address}/?template={STARTER}&source={PACK}"
         logger.info(
             "\nComfyUI is at %s\nMore workflows: Browse Templates, %s. Ctrl-C ends it.", page, PACK
@@ -44,12 +53,3 @@ def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
         while server.process.poll() is None:  # wait() would keep Ctrl-C off on Windows
             time.sleep(0.2)
     raise ServerError("ComfyUI has stopped by itself; what it said is above.")
-
-
-def _offer_models(models: Path, base: Path) -> Path:
-    """Write which folders ComfyUI finds models in beside its own; JSON is YAML, too."""
-    kinds = [folder.name for folder in models.glob("*") if folder.is_dir()]
-    paths = {"base_path": str(models.resolve()), "is_default": True, **{k: k for k in kinds}}
-    file = base / "extra_model_paths.yaml"
-    file.write_text(json.dumps({"comfyui": paths}, ensure_ascii=False), encoding="utf-8")
-    return file

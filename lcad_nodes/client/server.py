@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -207,6 +207,20 @@ def lay_out(base: Path) -> None:
         _winapi.CreateJunction(str(ROOT), str(link))
     else:
         link.symlink_to(ROOT, target_is_directory=True)
+
+
+def offer_models(base: Path, folders: Mapping[str, Path]) -> list[str | Path]:
+    """Options with which a server finds models in more folders, and there first.
+
+    Args:
+        base: the server's own folder, where a file about it is written.
+        folders: an absolute one for each kind of model, by ComfyUI's name for the kind.
+    """
+    paths = {"is_default": True, **{kind: str(folder) for kind, folder in folders.items()}}
+    file = base / "extra_model_paths.yaml"
+    # JSON is YAML, too.
+    file.write_text(json.dumps({"comfyui": paths}, ensure_ascii=False), encoding="utf-8")
+    return ["--extra-model-paths-config", file]
 
 
 @contextmanager

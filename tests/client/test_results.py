@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import folder_paths
 import pytest
 from PIL import EpsImagePlugin, Image
+from utils.extra_config import load_extra_path_config
 
 from lcad_nodes.client import __main__ as client
 from lcad_nodes.client import colorize
@@ -242,15 +244,27 @@ def test_a_model_file_is_offered_under_its_own_name(
     assert model.exists()
 
 
-def test_a_model_file_is_copied_where_there_are_no_links(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("links", [True, False])
+def test_a_model_file_is_found_before_others_of_its_name_and_never_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, links: bool
 ) -> None:
+    """By the real host, in whose own configuration another folder comes first."""
+
     def refuse(*_: object) -> None:
         raise OSError("no links here")
 
-    for kind in ("symlink_to", "hardlink_to"):
+    for kind in ("symlink_to", "hardlink_to") * (not links):
         monkeypatch.setattr(Path, kind, refuse)
-    (tmp_path / "own.safetensors").write_bytes(b"weights")
-    (tmp_path / "models").mkdir()
-    colorize._offer(tmp_path / "own.safetensors", tmp_path / "models")
-    assert (tmp_path / "models" / "own.safetensors").read_bytes() == b"weights"
+    own, base, other = (tmp_path / name for name in ("$HOME, Ünser", "base", "other"))
+    for folder in (own, base / "models/checkpoints", other):
+        folder.mkdir(parents=True)
+        (folder / "other.safetensors").touch()
+    for folder in (own, other):
+        (folder / "own.safetensors").write_text(folder.name)
+    folders = [str(other), str(base / "models/checkpoints")]
+    known = {"checkpoints": (folders, folder_paths.supported_pt_extensions)}
+    monkeypatch.setattr(folder_paths, "folder_names_and_paths", known)
+    _, config = colorize._offer(own / "own.safetensors", base)
+    load_extra_path_config(str(config))
+    found = folder_paths.get_full_path_or_raise("checkpoints", "own.safetensors")
+    assert Path(found).read_text() == own.name
