@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import max_pool2d
 
-from .lab import check_image, rgb_to_lab, row_bands
+from .lab import check_image, exact, rgb_to_lab, row_bands
 from .lock import check_lightness, rgb_in_gamut
 
 REACH = 8
@@ -50,13 +50,14 @@ def keep_to_edges(
     check_image(image, channels=3)
     check_lightness(lightness, image)
     result = torch.empty_like(image)
-    for band in row_bands(image, progress):
-        above = min(band.start, MARGIN)
-        rows = slice(band.start - above, band.stop + MARGIN)
-        lab = rgb_to_lab(image[:, :, rows].float().clamp(0, 1))
-        lab[:, 1:] = _diffuse(lab[:, 1:], lightness[:, :, rows].float())
-        kept = rgb_in_gamut(lab)
-        result[:, :, band] = kept[:, :, above : above + band.stop - band.start]
+    with exact(image):
+        for band in row_bands(image, progress):
+            above = min(band.start, MARGIN)
+            rows = slice(band.start - above, band.stop + MARGIN)
+            lab = rgb_to_lab(image[:, :, rows].float().clamp(0, 1))
+            lab[:, 1:] = _diffuse(lab[:, 1:], lightness[:, :, rows].float())
+            kept = rgb_in_gamut(lab)
+            result[:, :, band] = kept[:, :, above : above + band.stop - band.start]
     return result
 
 

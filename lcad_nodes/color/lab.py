@@ -1,7 +1,7 @@
 """CIE Lab (D65) of sRGB images, as tensors B,C,H,W."""
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import contextmanager, nullcontext
 
 import torch
 from torch import Tensor
@@ -50,13 +50,17 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
 def lightness(rgb: Tensor) -> Tensor:
     """CIE L of an sRGB image: B,3,H,W in [0, 1] to B,1,H,W in [0, 100].
 
+    One photo after the other: the last digits depend on how PyTorch divides the work, and a photo
+    out of a batch is to be the same as alone.
+
     Raises:
         ImageError: as `rgb_to_lab`.
     """
     check_image(rgb, channels=3)
     result = torch.empty_like(rgb[:, :1])
-    for band in row_bands(rgb):
-        result[:, :, band] = _rgb_to_lab(rgb[:, :, band])[:, :1]
+    for photo, level in zip(rgb.split(1), result.split(1), strict=True):
+        for band in row_bands(photo):
+            level[:, :, band] = _rgb_to_lab(photo[:, :, band])[:, :1]
     return result
 
 
@@ -106,20 +110,29 @@ def check_image(image: Tensor, *, channels: int) -> None:
 def _rgb_to_lab(rgb: Tensor) -> Tensor:
     from kornia.color import rgb_to_lab  # takes half a second: not before a picture is made
 
-    with _exact(rgb):
+    with exact(rgb):
         return rgb_to_lab(rgb)
 
 
 def _lab_to_rgb(lab: Tensor) -> Tensor:
     from kornia.color import lab_to_rgb
 
-    with _exact(lab):
+    with exact(lab):
         return lab_to_rgb(lab)
 
 
-def _exact(image: Tensor) -> AbstractContextManager[object]:
-    """Keep mixed precision, as in training, off colors: bfloat16 moves a* by up to 3."""
+@contextmanager
+def exact(image: Tensor) -> Iterator[None]:
+    """Keep rounding off colors, wherever `image` is.
+
+    Mixed precision, as in training, is bfloat16 and moves a* by up to 3. On a GPU Kornia's matrices
+    and filters are convolutions, whose factors NVIDIA's round to ten bits: white would be lighter
+    than 100.
+    """
     device = image.device.type
-    if not torch.amp.autocast_mode.is_autocast_available(device):
-        return nullcontext()
-    return torch.autocast(device, enabled=False)
+    mixed = torch.amp.autocast_mode.is_autocast_available(device)
+    with (
+        torch.autocast(device, enabled=False) if mixed else nullcontext(),
+        torch.backends.cudnn.flags(enabled=True, allow_tf32=False),
+    ):
+        yield

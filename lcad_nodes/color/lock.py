@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .lab import ImageError, check_image, row_bands
+from .lab import ImageError, check_image, exact, row_bands
 
 BISECTIONS = 14
 HAIR = 5e-5
@@ -14,7 +14,10 @@ what is below a level would make them a level less green."""
 
 
 def lock_lightness(
-    image: Tensor, lightness: Tensor, progress: Callable[[float], None] | None = None
+    image: Tensor,
+    lightness: Tensor,
+    progress: Callable[[float], None] | None = None,
+    out: Tensor | None = None,
 ) -> Tensor:
     """The colors (a*, b*) of `image` with the given lightness.
 
@@ -26,6 +29,7 @@ def lock_lightness(
         image: B,3,H,W sRGB, floating point, in [0, 1].
         lightness: B,1,H,W CIE L in [0, 100].
         progress: told after every band which share of the rows is done, in [0, 1].
+        out: like `image`, which it may be: where the result goes.
 
     Returns:
         B,3,H,W sRGB in [0, 1], of the type of `image`.
@@ -37,11 +41,12 @@ def lock_lightness(
 
     check_image(image, channels=3)
     check_lightness(lightness, image)
-    locked = torch.empty_like(image)
-    for band in row_bands(image, progress):
-        lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
-        lab[:, :1] = lightness[:, :, band]
-        locked[:, :, band] = rgb_in_gamut(lab).add_(HAIR).clamp_(max=1)
+    locked = torch.empty_like(image) if out is None else out
+    with exact(image):
+        for band in row_bands(image, progress):
+            lab = rgb_to_lab(image[:, :, band].float().clamp(0, 1))
+            lab[:, :1] = lightness[:, :, band]
+            locked[:, :, band] = rgb_in_gamut(lab).add_(HAIR).clamp_(max=1)
     return locked
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from .lab import ImageError, check_image, row_bands
+from .lab import ImageError, check_image, exact, row_bands
 
 WINDOW = 5
 """Side of the window in which color is taken for linear in lightness, in px of the small size."""
@@ -45,16 +45,17 @@ def carry_colors(
     result = image.new_empty(image.shape[0], 3, height, width)
     for band in row_bands(result, progress):
         slope, offset = _enlarged_rows(columns, band, height).chunk(2, dim=1)
-        result[:, :, band] = (offset + slope * lightness[:, :, band]).clamp(0, 1)
+        result[:, :, band] = slope.mul_(lightness[:, :, band]).add_(offset).clamp_(0, 1)
     return result
 
 
 def _line(image: Tensor, lightness: Tensor) -> tuple[Tensor, Tensor]:
     """Fit image = slope * lightness + offset around every pixel of the small size: B,3,h,w each."""
     small = interpolate(lightness, image.shape[2:], mode="bilinear", antialias=True)
-    mean = _window_mean(small)
-    variance = _window_mean(small * small) - mean * mean
-    covariance = _window_mean(small * image) - mean * _window_mean(image)
+    level = small - small.mean(dim=(2, 3), keepdim=True)  # squares of large values lose digits
+    mean = _window_mean(level)
+    variance = _window_mean(level * level) - mean * mean
+    covariance = _window_mean(level * image) - mean * _window_mean(image)
     slope = _window_mean(covariance / (variance + GRAIN**2))
     return slope, image - slope * small
 
@@ -62,7 +63,8 @@ def _line(image: Tensor, lightness: Tensor) -> tuple[Tensor, Tensor]:
 def _window_mean(values: Tensor) -> Tensor:
     from kornia.filters import box_blur
 
-    return box_blur(values, WINDOW, border_type="replicate")
+    with exact(values):
+        return box_blur(values, WINDOW, border_type="replicate")
 
 
 def _enlarged_rows(values: Tensor, band: slice, height: int) -> Tensor:

@@ -104,7 +104,7 @@ def _decode(
     picture = _enlarge(picture, photo.lightness, photo.geometry, edges, progress)
     progress.end_stage()
     if how == "input":
-        picture = lock_lightness(picture, photo.lightness, progress)
+        picture = lock_lightness(picture, photo.lightness, progress, out=picture)
     progress.end_stage()
     return picture
 

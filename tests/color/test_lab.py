@@ -1,11 +1,17 @@
 """CIE Lab of sRGB."""
 
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from lcad_nodes.color.edges import keep_to_edges
 from lcad_nodes.color.lab import ImageError, gray, lab_to_rgb, lightness, rgb_to_lab
+from lcad_nodes.color.lock import lock_lightness
+from lcad_nodes.color.upsample import carry_colors
 
 
 def color(*values: float) -> torch.Tensor:
@@ -38,6 +44,38 @@ def test_gray_of_a_lightness_has_that_lightness_and_no_color(value: float) -> No
     image = gray(torch.full((1, 1, 1, 1), value))
     assert lightness(image).item() == pytest.approx(value, abs=1e-2)
     assert torch.allclose(image, image[:, :1].expand_as(image), atol=1e-4)
+
+
+class _Rounded(TorchDispatchMode):
+    """Counts operations that NVIDIA's GPUs may round to ten bits as they are set."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        is_convolution = "conv" in func.overloadpacket.__name__
+        self.count += is_convolution and torch.backends.cudnn.allow_tf32
+        return func(*args, **kwargs or {})
+
+
+def test_no_convolution_of_colors_is_rounded_on_gpus() -> None:
+    """White's L of 100 may become more, which is no lightness."""
+    with _Rounded() as seen:
+        torch.nn.functional.conv2d(torch.ones(1, 1, 3, 3), torch.ones(1, 1, 3, 3))
+        assert seen.count == 1
+        rgb = torch.rand(1, 3, 16, 16)
+        level = lightness(rgb)
+        lab_to_rgb(rgb_to_lab(rgb))
+        gray(level)
+        picture = carry_colors(rgb[:, :, ::2, ::2], level)
+        lock_lightness(keep_to_edges(picture, level), level)
+    assert seen.count == 1
+
+
+@pytest.mark.parametrize("size", [(37, 53), (101, 203), (333, 517), (701, 901)])
+def test_a_photo_out_of_a_batch_has_the_lightness_that_it_has_alone(size: tuple[int, int]) -> None:
+    photos = torch.rand(3, *size, 3).movedim(-1, 1)
+    alone = torch.cat([lightness(photo.clone()) for photo in photos.split(1)])
+    assert torch.equal(lightness(photos), alone)
 
 
 def test_mixed_precision_leaves_colors_exact() -> None:

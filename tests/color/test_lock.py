@@ -109,6 +109,14 @@ def test_bands_join_without_a_seam(monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.allclose(lock_lightness(image, wanted), whole, atol=1e-5)
 
 
+def test_the_result_may_take_the_place_of_the_image() -> None:
+    image = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(4))
+    wanted = random_lightness(image)
+    expected = lock_lightness(image, wanted)
+    assert lock_lightness(image, wanted, out=image) is image
+    assert torch.equal(image, expected)
+
+
 def test_half_precision_stays_half_precision() -> None:
     image = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(3))
     locked = lock_lightness(image.half(), random_lightness(image).half())
