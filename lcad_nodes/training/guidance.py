@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,6 +38,11 @@ class Instances:
 
     masks: Tensor
     tokens: tuple[tuple[int, ...], ...]
+
+    @cached_property
+    def marks(self) -> Tensor:
+        """Their tokens as every layer computes with them; see `mark_tokens`."""
+        return mark_tokens(self.tokens, TOKENS).to(self.masks)
 
 
 def find_instances(
@@ -124,8 +130,8 @@ class GuidedAttention:
         if not instances.tokens:
             return logits
         masks = masks_on_grid(instances.masks, _grid(instances, logits.shape[2]))
-        marks = mark_tokens(instances.tokens, TOKENS)
-        return guide_logits(logits, masks.to(logits), marks.to(logits), self.strength, "sum")
+        marks = instances.marks.to(logits)
+        return guide_logits(logits, masks.to(logits), marks, self.strength, "sum")
 
     @contextmanager
     def toward(

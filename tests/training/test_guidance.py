@@ -38,6 +38,13 @@ def tokenizer() -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(TOKENIZER)
 
 
+@pytest.fixture
+def block(golden: Golden) -> Any:
+    """A cross-attention of diffusers'."""
+    unet = load_unet(split(load_file(golden.checkpoint)).unet)
+    return unet.mid_block.attentions[0].transformer_blocks[0].attn2  # pyright: ignore
+
+
 def halves(side: int) -> tuple[Tensor, Tensor]:
     left = torch.zeros(side, side)
     left[:, : side // 2] = 1
@@ -73,9 +80,7 @@ def test_a_phrase_that_is_cut_off_names_nothing(tokenizer: CLIPTokenizer) -> Non
 
 
 @torch.no_grad()
-def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(golden: Golden) -> None:
-    unet = load_unet(split(load_file(golden.checkpoint)).unet)
-    block = unet.mid_block.attentions[0].transformer_blocks[0].attn2  # pyright: ignore
+def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(block: Any) -> None:
     hidden = torch.randn(2, 16, block.to_q.in_features)
     context = torch.randn(2, 77, block.to_k.in_features)
     mask = halves(4)[0]
@@ -163,9 +168,7 @@ def test_the_naming_error_is_of_all_things_and_phrases_of_a_batch() -> None:
 
 
 @torch.no_grad()
-def test_names_are_told_from_each_other_in_the_pictures_asked_for_alone(golden: Golden) -> None:
-    unet = load_unet(split(load_file(golden.checkpoint)).unet)
-    block = unet.mid_block.attentions[0].transformer_blocks[0].attn2  # pyright: ignore
+def test_names_are_told_from_each_other_in_the_pictures_asked_for_alone(block: Any) -> None:
     hidden = torch.randn(3, 16, block.to_q.in_features)
     context = torch.randn(3, 77, block.to_k.in_features)
     known = [Instances(torch.stack(halves(4)), ((2, 3), (5,)))] * 3
