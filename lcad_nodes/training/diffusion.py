@@ -40,6 +40,7 @@ from .networks import (
     load_tokenizer,
     load_unet,
     load_vae,
+    read_down,
     text_from_transformers,
     with_attention,
 )
@@ -64,6 +65,7 @@ class EncodedBatch:
         tokens: Bx77 token numbers.
         numbers: B, int64 on the CPU; see `Batch`.
         instances: what each description names, and where it is.
+        more: pictures that names alone are learned from; see `DiffusionConfig.naming_pictures`.
     """
 
     latents: Tensor
@@ -71,6 +73,7 @@ class EncodedBatch:
     tokens: Tensor
     numbers: Tensor
     instances: Sequence[Instances] = ()
+    more: "EncodedBatch | None" = None
 
 
 class FrozenEncoders:
@@ -218,7 +221,22 @@ class Diffusion(nn.Module):
             if weight:
                 figures[name] = torch.stack(found).mean()
                 loss = loss + weight * figures[name]
+        if batch.more is not None:
+            figures["names"] = self._names(batch.more)
+            loss = loss + config.naming_weight * figures["names"]
         return loss, {name: figure.detach() for name, figure in figures.items()}
+
+    def _names(self, batch: EncodedBatch) -> Tensor:
+        """Compute `naming_error` where noise hides all colors, on the UNet's way down."""
+        seed, offset = self.config.data.seed, self.config.noise_offset
+        uniform, noise = draws(-1 - batch.numbers, batch.latents.shape, seed, offset)
+        t = timesteps(uniform.to(batch.latents), 1.0, 1.0)
+        noisy = self.schedule.add_noise(batch.latents, noise.to(batch.latents), t)  # pyright: ignore
+        context = self.text(batch.tokens).last_hidden_state
+        nowhere, everywhere = [False] * len(t), [True] * len(t)
+        with self.attention.toward(batch.instances, nowhere, everywhere) as mistaken:
+            read_down(self.unet, conditioned_input(noisy, batch.luminance), t, context)
+        return torch.stack(mistaken.naming).mean()
 
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
         """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""
@@ -333,16 +351,23 @@ class Pool:
         )
         shape = window[0].latents.shape
         alike = [scenes for scenes in window if scenes.latents.shape == shape]
-        size = len(alike[0].latents)
-        chosen = torch.randint(len(alike) * size, (self.config.fit.batch,), generator=generator)
-        places = [(alike[int(n) // size], int(n) % size) for n in chosen]
-        return EncodedBatch(
-            torch.stack([scenes.latents[n] for scenes, n in places]),
-            torch.stack([scenes.luminance[n] for scenes, n in places]),
-            torch.stack([scenes.tokens[n] for scenes, n in places]),
-            draw_numbers(step, self.config.fit.batch, self.accelerator),
-            [scenes.instances[n] for scenes, n in places],
-        )
+
+        places = [(scenes, n) for scenes in alike for n in range(len(scenes.latents))]
+        named = [(scenes, n) for scenes, n in places if scenes.instances[n].tokens]
+
+        def draw(places: Sequence[tuple[EncodedBatch, int]], count: int) -> EncodedBatch:
+            numbers = torch.randint(len(places), (count,), generator=generator)
+            chosen = [places[number] for number in numbers.tolist()]
+            return EncodedBatch(
+                torch.stack([scenes.latents[n] for scenes, n in chosen]),
+                torch.stack([scenes.luminance[n] for scenes, n in chosen]),
+                torch.stack([scenes.tokens[n] for scenes, n in chosen]),
+                draw_numbers(step, count, self.accelerator),
+                [scenes.instances[n] for scenes, n in chosen],
+            )
+
+        batch, more = draw(places, self.config.fit.batch), self.config.naming_pictures
+        return replace(batch, more=draw(named, more)) if more and named else batch
 
 
 def train(config: DiffusionConfig) -> Path:

@@ -10,6 +10,7 @@ from accelerate.state import AcceleratorState
 from conftest import COMFYUI
 from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
@@ -184,6 +185,11 @@ def test_mixed_precision_learns_nearly_the_same_and_saves_all_of_it(
     assert not all(torch.equal(exact[name], rounded[name]) for name in learned)
 
 
+def _gradient(parameter: torch.nn.Parameter) -> Tensor:
+    gradient = parameter.grad
+    return torch.zeros(parameter.numel()) if gradient is None else gradient.flatten()
+
+
 def _encoded(count: int) -> EncodedBatch:
     return EncodedBatch(
         torch.randn(count, 4, 8, 8),
@@ -253,6 +259,44 @@ def test_names_are_learned_where_noise_hides_colors(
         monkeypatch.setattr(diffusion, "draws", lambda *_, drawn=fixed: drawn)
         _, figures = stage(batch, 0)
         assert (figures["naming"] > 0) == learned
+
+
+def test_more_pictures_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig) -> None:
+    stage = Diffusion(
+        replace(from_nothing, naming_weight=2.0), split(load_file(from_nothing.start))
+    )
+    known = [Instances(torch.ones(1, 8, 8), ((2, 3),))] * 2
+    batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
+
+    def learn(more: EncodedBatch | None) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
+        stage.zero_grad()
+        loss, figures = stage(replace(batch, more=more), 0)
+        loss.backward()
+        blocks = (stage.unet.conv_in, stage.unet.mid_block, stage.unet.up_blocks)
+        gradients = [torch.cat([_gradient(p) for p in block.parameters()]) for block in blocks]
+        return loss.detach(), figures, gradients
+
+    alone, _, without = learn(None)
+    loss, figures, with_more = learn(batch)
+    assert figures["names"] > 0
+    torch.testing.assert_close(loss, alone + 2 * figures["names"])
+    assert [torch.equal(*pair) for pair in zip(without, with_more, strict=True)] == [
+        False,
+        False,
+        True,
+    ]
+
+
+@pytest.mark.slow
+def test_more_pictures_are_those_of_the_pool_that_name_things(
+    from_nothing: DiffusionConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[EncodedBatch] = []
+    names = Diffusion._names
+    monkeypatch.setattr(Diffusion, "_names", lambda self, b: seen.append(b) or names(self, b))
+    train(replace(from_nothing, pool=8, naming_weight=1.0, naming_pictures=5))
+    assert [len(batch.latents) for batch in seen] == [5, 5]
+    assert all(known.tokens for batch in seen for known in batch.instances)
 
 
 @torch.no_grad()
