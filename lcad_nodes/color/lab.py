@@ -67,16 +67,17 @@ def lightness(rgb: Tensor) -> Tensor:
 def gray(lightness: Tensor) -> Tensor:
     """The gray sRGB image of a lightness: B,1,H,W in [0, 100] to B,3,H,W in [0, 1].
 
+    Its three channels are one in memory, so it is not to be written into.
+
     Raises:
         ImageError: the shape is not B,1,H,W, the type not floating point, or a value not finite.
     """
     check_image(lightness, channels=1)
-    batch, _, height, width = lightness.shape
-    result = lightness.new_empty(batch, 3, height, width)
+    result = torch.empty_like(lightness)
     for band in row_bands(lightness):
         neutral = _lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
         result[:, :, band] = neutral[:, :1]  # Kornia's green is a hair less than its red
-    return result
+    return result.expand(-1, 3, -1, -1)
 
 
 def row_bands(image: Tensor, progress: Callable[[float], None] | None = None) -> Iterator[slice]:

@@ -9,6 +9,7 @@ from typing import Any
 from zipfile import is_zipfile
 
 import comfy.utils
+import folder_paths
 import torch
 from torch import Tensor
 
@@ -39,6 +40,24 @@ def read_tensors(path: str) -> StateDict:
     if not tensors:
         raise CheckpointError(f"{Path(path).name} is not a checkpoint: it holds no named tensors")
     return tensors
+
+
+def file_state(folder: str, name: object) -> tuple[int, int] | None:
+    """Tell a file from one that takes its place under its own name.
+
+    Args:
+        folder: the host's name for the folder.
+        name: the file's; no text where a link is to give it.
+
+    Returns:
+        When it was last changed, in ns, and its size in bytes; None where there is none: running
+        a node says so.
+    """
+    path = folder_paths.get_full_path(folder, name) if isinstance(name, str) else None
+    if path is None:
+        return None
+    state = Path(path).stat()
+    return state.st_mtime_ns, state.st_size
 
 
 def check_family(tensors: Mapping[str, Tensor], name: str) -> None:

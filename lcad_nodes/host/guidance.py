@@ -214,7 +214,8 @@ class SamplePreparation:
     def _prepared(self, cond: dict[str, Any], model: ModelPatcher) -> InstanceMasks:
         """Put masks and tokens where the model runs: copied there by every layer, each waits."""
         masks = _placed_masks(cond, model)
-        self._name_what_is_lost(masks, model)
+        if self.guidance.strength:
+            self._name_what_is_lost(masks, model)
         tokens = [item.tokens for item in self.guidance.instances.items]
         return InstanceMasks(masks, mark_tokens(tokens, cond["cross_attn"].shape[1]).to(masks))
 

@@ -117,10 +117,10 @@ def load_checkpoint(path: str) -> Checkpoint:
         )
     vae = _build_vae(parts.vae, name) if parts.vae else _lacking(name, "VAE")
     model = _build_model(parts.unet, name, latent_format=FittedLatent(vae) if vae else None)
-    model.cached_patcher_init = (load_unet, (path,))  # a second UNet needs no second VAE
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, trained_at(path))
     model.model.model_config.encoder = encoder
+    model.cached_patcher_init = (_load_model, (path, model.model.latent_format, encoder))
     origin = origin_of(encoder)
     set_origin(model, origin)
     if vae is not None:
@@ -130,6 +130,16 @@ def load_checkpoint(path: str) -> Checkpoint:
     if clip is not None:
         clip.patcher.cached_patcher_init = (_load_text_encoder, (path,))
     return Checkpoint(model=model, clip=clip, vae=vae, encoder=encoder)
+
+
+def _load_model(
+    path: str, latent_format: SD15, encoder: ModelPatcher, disable_dynamic: bool = False
+) -> ModelPatcher:
+    """Load a checkpoint's UNet again, as the host asks for; VAE and encoder are the first one's."""
+    model = load_unet(path, disable_dynamic)
+    model.model.latent_format = model.model.model_config.latent_format = latent_format
+    model.model.model_config.encoder = encoder
+    return model
 
 
 def _load_text_encoder(path: str, disable_dynamic: bool = False) -> ModelPatcher:

@@ -36,12 +36,16 @@ class FittedLatent(comfy.latent_formats.SD15):
         self.taesd_decoder_name = None  # which knows the published VAE's latents alone
         self._vae = vae
 
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Encode sRGB pictures Bx3xHxW in [0, 1]: Bx4xhxw, without the scale factor."""
+        return self._vae.encode(pictures.movedim(1, -1))
+
     @cached_property
     def _fit(self) -> Tensor:
         """Fit colors to the latent of a chart that has one color a latent pixel."""
         chart = color_chart()
         picture = interpolate(chart, scale_factor=LATENT_PIXEL, mode="nearest")
-        latent = self.process_in(self._vae.encode(picture.movedim(1, -1)))
+        latent = self.process_in(self.encode(picture))
         values, colors = (_rows(grid.float().cpu()) for grid in (latent, 2 * chart - 1))
         with_constant = torch.cat([values, torch.ones(len(values), 1)], dim=1)
         return torch.linalg.lstsq(with_constant, colors).solution

@@ -10,6 +10,7 @@ import comfy.utils
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
+from ..color.lab import gray
 from .conditioning import (
     Conditioning,
     add_luminance,
@@ -17,7 +18,7 @@ from .conditioning import (
     empty_latent,
 )
 from .luminance import Luminance
-from .preview import PhotoPreviewer, previewer_of
+from .preview import FittedLatent, PhotoPreviewer, previewer_of
 
 SAMPLERS: list[str] = comfy.samplers.KSampler.SAMPLERS
 SCHEDULERS: list[str] = comfy.samplers.KSampler.SCHEDULERS
@@ -39,7 +40,8 @@ class SamplerSettings:
         cfg: guidance scale.
         sampler_name: one of `SAMPLERS`.
         scheduler: one of `SCHEDULERS`.
-        denoise: share of the noise to start from, in [0, 1]; below 1 the rest is the empty latent.
+        denoise: share of the noise to start from, in [0, 1]; below 1 the rest is the gray photo, or
+            the empty latent where the model came without its VAE.
     """
 
     seed: int
@@ -135,6 +137,8 @@ def sample(
     model = checked(model)
     start = empty_latent(luminance)
     latent = start["samples"]
+    if settings.denoise < 1:
+        latent = _without_color(model, luminance, latent)
     show = _preview(model, luminance)
     progress = comfy.utils.ProgressBar(settings.steps)
 
@@ -198,6 +202,15 @@ def sample_as_published(
         seed=seed,
     )
     return {**start, "samples": samples}
+
+
+def _without_color(model: ModelPatcher, luminance: Luminance, empty: Tensor) -> Tensor:
+    """Encode the gray photos where the model knows its VAE: zeros may be a tint to that."""
+    latent_format = model.model.latent_format
+    if not isinstance(latent_format, FittedLatent):
+        return empty
+    photos = gray(luminance.geometry.place(luminance.lightness, "bilinear"))
+    return latent_format.encode(photos).to(empty)
 
 
 def _preview(model: ModelPatcher, luminance: Luminance) -> Callable[[Tensor], Any]:

@@ -10,6 +10,7 @@ from comfy_api.latest import io
 from comfy_execution.graph_utils import GraphBuilder
 from torch import Tensor
 
+from ..host.files import file_state
 from .compat import schema
 from .encode import RESOLUTION
 from .sample import sampling_inputs
@@ -65,6 +66,11 @@ class Colorize(io.ComfyNode):
             ],
             enable_expand=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, checkpoint: object, **_others: object) -> object:
+        """Tell the host when another file has the name."""
+        return file_state("checkpoints", checkpoint)
 
     @classmethod
     def execute(

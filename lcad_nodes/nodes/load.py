@@ -6,6 +6,7 @@
 import folder_paths
 from comfy_api.latest import io
 
+from ..host.files import file_state
 from ..host.loading import load_checkpoint, load_unet
 from .compat import schema
 from .types import CATEGORY, SHIPPED, LCADEncoder
@@ -43,6 +44,11 @@ class LoadCheckpoint(io.ComfyNode):
         )
 
     @classmethod
+    def fingerprint_inputs(cls, ckpt_name: object, **_others: object) -> object:
+        """Tell the host when another file has the name."""
+        return file_state("checkpoints", ckpt_name)
+
+    @classmethod
     def execute(cls, ckpt_name: str) -> io.NodeOutput:
         """Load the file."""
         path = folder_paths.get_full_path_or_raise("checkpoints", ckpt_name)
@@ -71,6 +77,11 @@ class LoadUNet(io.ComfyNode):
             ],
             outputs=[io.Model.Output(tooltip="Denoises colors; reads the photo's luminance.")],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, unet_name: object, **_others: object) -> object:
+        """Tell the host when another file has the name."""
+        return file_state("diffusion_models", unet_name)
 
     @classmethod
     def execute(cls, unet_name: str) -> io.NodeOutput:

@@ -6,6 +6,7 @@
 import folder_paths
 from comfy_api.latest import io
 
+from ..host.files import file_state
 from ..host.patch import FOLDER, apply_patch, extract_patch
 from .compat import schema
 from .types import CATEGORY, LCADEncoder
@@ -42,6 +43,11 @@ class ExtractPatch(io.ComfyNode):
             ],
             is_output_node=True,
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, original: object, base: object, **_others: object) -> object:
+        """Tell the host when another file has one of the names."""
+        return [file_state("checkpoints", name) for name in (original, base)]
 
     @classmethod
     def execute(cls, original: str, base: str, filename_prefix: str) -> io.NodeOutput:
@@ -92,6 +98,11 @@ class ApplyPatch(io.ComfyNode):
                 ),
             ],
         )
+
+    @classmethod
+    def fingerprint_inputs(cls, patch_name: object, **_others: object) -> object:
+        """Tell the host when another file has the name."""
+        return file_state(FOLDER, patch_name)
 
     @classmethod
     def execute(cls, model: io.Model.Type, patch_name: str, strength: float) -> io.NodeOutput:

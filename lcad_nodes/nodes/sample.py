@@ -61,8 +61,9 @@ class Sample(io.ComfyNode):
                     min=0.0,
                     max=1.0,
                     step=0.01,
-                    tooltip="Below 1, sampling starts late from the latent of no color: paler "
-                    "colors, closer to gray.",
+                    tooltip="Below 1, sampling starts late from the gray photo: paler colors, "
+                    "closer to gray. A model that came without its VAE starts from an empty "
+                    "latent, which may have a tint.",
                 ),
                 LCADInstances.Input(
                     "instances",

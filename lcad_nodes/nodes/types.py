@@ -52,11 +52,11 @@ def fit_reference(reference: Tensor, pictures: Tensor) -> Tensor:
     """Give every picture its reference.
 
     Args:
-        reference: Bx3xHxW, or 1x3xHxW for all pictures.
+        reference: Bx3xHxW, or 1x3xHxW for all pictures; on any device.
         pictures: Bx3xHxW.
 
     Returns:
-        Bx3xHxW.
+        Bx3xHxW, where the pictures are.
 
     Raises:
         InputError: if sizes or numbers do not fit.
@@ -69,7 +69,7 @@ def fit_reference(reference: Tensor, pictures: Tensor) -> Tensor:
             f"reference is {found}, but image is {wanted} (height x width): they must have one "
             "size, and the reference must be one picture or as many as there are in image"
         )
-    return reference.expand_as(pictures)
+    return reference.to(pictures.device).expand_as(pictures)
 
 
 def require(value: object, name: str, instead: str) -> None:

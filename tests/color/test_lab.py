@@ -46,6 +46,12 @@ def test_gray_of_a_lightness_has_that_lightness_and_no_color(value: float) -> No
     assert torch.allclose(image, image[:, :1].expand_as(image), atol=1e-4)
 
 
+def test_gray_takes_the_memory_of_one_channel() -> None:
+    level = torch.full((2, 1, 5, 4), 50.0)
+    assert gray(level).shape == (2, 3, 5, 4)
+    assert gray(level).untyped_storage().nbytes() == level.nbytes
+
+
 class _Rounded(TorchDispatchMode):
     """Counts operations that NVIDIA's GPUs may round to ten bits as they are set."""
 

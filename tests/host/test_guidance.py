@@ -207,6 +207,8 @@ def test_a_mask_that_no_attention_sees_is_named(
     tiny = torch.zeros(HEIGHT, WIDTH)
     tiny[12:15, 12:15] = 1
     small = described(small_checkpoint, tiny)
+    small.predictions(small.guided(strength=0.0))  # as 'Attention Maps' does
+    assert not caplog.messages
     small.predictions(small.guided())
     (message,) = caplog.messages
     assert message.startswith("the mask of 'a red cup' is too small to be seen")

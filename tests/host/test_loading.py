@@ -251,6 +251,18 @@ def test_the_host_can_ask_for_a_second_one(small_checkpoint: Path, part: str) ->
         assert UNUSED in name or tensor.equal(first[name])
 
 
+def test_a_second_model_has_the_firsts_previews_and_is_saved_as_a_whole_too(
+    small_checkpoint: Path,
+) -> None:
+    first = load_checkpoint(str(small_checkpoint)).model
+    second = first.clone(force_deepcopy=True)
+    assert second.model.latent_format is first.model.latent_format
+    saved, again = (
+        each.model.state_dict_for_saving({}, vae_state_dict={}) for each in (first, second)
+    )
+    assert saved.keys() == again.keys() != set()
+
+
 def test_textual_inversions_are_found_where_the_host_keeps_them(
     small_checkpoint: Path, tmp_path: Path
 ) -> None:

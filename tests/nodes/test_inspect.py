@@ -12,7 +12,7 @@ from lcad_nodes.nodes import text
 from lcad_nodes.nodes.inspect import ArtifactMap
 from lcad_nodes.nodes.preview import draw_attention, draw_instances
 from lcad_nodes.nodes.text import INK, PAPER, Fonts, Piece, set_text
-from lcad_nodes.nodes.types import InputError
+from lcad_nodes.nodes.types import InputError, fit_reference
 
 COLD = 0.05
 """More than any of R, G and B where a heatmap shows nothing."""
@@ -50,6 +50,12 @@ def test_the_artifact_map_is_brightest_where_the_picture_is_broken() -> None:
 def test_a_reference_that_does_not_fit_is_refused(reference: Tensor) -> None:
     with pytest.raises(InputError, match=r"reference is . of .* but image is 2 of 40 x 50 px"):
         ArtifactMap.execute(GRAY, reference)
+
+
+def test_a_reference_on_another_device_is_brought_to_the_pictures() -> None:
+    pictures = torch.empty(2, 3, 40, 50, device="meta")
+    found = fit_reference(torch.rand(1, 3, 40, 50), pictures)
+    assert (found.device, found.shape) == (pictures.device, pictures.shape)
 
 
 def test_every_mask_and_its_words_have_a_color_of_their_own() -> None:
