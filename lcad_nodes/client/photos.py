@@ -218,13 +218,13 @@ def made_from(path: Path) -> str | None:
 
 
 def is_touched(path: Path) -> bool:
-    """Whether a file that `write` wrote has been written by something else since: it is newer.
+    """Whether something else has written what `write` wrote: its time is later, or earlier.
 
     Some file systems know every other second only, or the local time, which may be another now.
     """
     written, _ = _history(path) or (0, "")
-    newer = path.stat().st_mtime - written
-    return newer > 2 and not (newer < DAY and min(newer % HOUR, -newer % HOUR) <= 2)
+    away = abs(path.stat().st_mtime - written)
+    return away > 2 and not (away < DAY and min(away % HOUR, -away % HOUR) <= 2)
 
 
 def _history(path: Path) -> tuple[int, str] | None:

@@ -148,17 +148,18 @@ def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> Non
     assert not job.is_finished(replace(settings, seed=1))
 
 
-def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path) -> None:
+@pytest.mark.parametrize("later", [60, -600])
+def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path, later: int) -> None:
     job, settings = Job(folder / "b.png", "a red car", folder / "b.color.png"), Settings()
     make(job, settings)
     made = job.out.stat().st_mtime
     with Image.open(job.out) as image:
         image.save(job.out, exif=image.getexif())
     # Of some file systems times are even, or an hour off in summer.
-    for later in (2, 3600, 7202, -7200):
-        os.utime(job.out, (made + later, made + later))
+    for off in (2, -2, 3600, 7202, -7200):
+        os.utime(job.out, (made + off, made + off))
         job.require_replaceable(digest_of(job.photo))
-    os.utime(job.out, (made + 60, made + 60))
+    os.utime(job.out, (made + later, made + later))
     assert job.is_finished(settings)
     with pytest.raises(ResultError, match=r"b\.color\.png was changed, or copied, after it was"):
         job.is_finished(replace(settings, seed=1))
