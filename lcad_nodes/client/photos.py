@@ -83,7 +83,10 @@ def read(path: Path) -> Photo:
     except FileNotFoundError as error:
         raise PhotoError(f"There is no file {path}.") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path.name} is not a picture that can be read.") from error
+        raise PhotoError(
+            f"{path.name} is not a picture, or of a kind that cannot be read here: save it without "
+            "alpha and extra channels, with 8 or 16 bits."
+        ) from error
     except Image.DecompressionBombError as error:
         raise PhotoError(
             f"{path.name} has more than 178 megapixels, the most that ComfyUI reads: scale it down."
@@ -96,6 +99,8 @@ def read(path: Path) -> Photo:
 
 def _read(image: Image.Image, file: IO[bytes], path: Path) -> Photo:
     pages = getattr(image, "n_frames", 1)  # first: counting a TIFF's pages reads its EXIF anew
+    if not isinstance(image.info.get("xmp"), bytes | str):
+        image.info.pop("xmp", None)  # numbers, where a TIFF's tag is of a wrong type
     exif = _exif(image, path)
     image.load()
     if pages > 1:
