@@ -6,13 +6,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from ..files.digests import digest_of
+from ..files.digests import digest, digest_of
 from . import photos
 from .jobs import Job, ResultError
 from .photos import Photo, PhotoError
@@ -169,6 +170,8 @@ def colorize_one(
     """
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
+    digests = [digest(BytesIO(mask.tobytes())) for mask in masks]
+    job = replace(job, masked=tuple(zip(phrases, digests, strict=True)))
     try:
         photos.require_place(job.out.parent)
         _require_writable(job, photo)
@@ -208,19 +211,19 @@ def colorize_many(
         ServerError: if the server does not start, or stops at `STOPS` photos in a row.
     """
     left: list[Job] = []
-    finished = kept = 0
-    for job in jobs:
+    kept: list[ResultError] = []
+    for job in tqdm(jobs, desc="Looking for results", leave=False, disable=None):
         try:
-            if job.is_finished(settings):
-                finished += 1
-            else:
+            if not job.is_finished(settings):
                 left.append(job)
         except ResultError as error:
-            kept += 1
-            logger.warning("%s: it stays as it is", error)
+            kept.append(error)
+    for error in kept:
+        logger.warning("%s: it stays as it is", error)
     for folder in {job.out.parent for job in left}:
         photos.require_place(folder)
-    stay = f", {kept} whose results stay as they are" * bool(kept)
+    finished = len(jobs) - len(left) - len(kept)
+    stay = f", {len(kept)} whose results stay as they are" * bool(kept)
     logger.info("%d photos, %d of them finished before%s", len(jobs), finished, stay)
     run = _Run(left)
     try:

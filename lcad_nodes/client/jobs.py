@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from os.path import realpath
 from pathlib import Path
+from typing import Any
 
 from ..files import digests
 from ..files.formats import READABLE, WRITABLE
@@ -31,11 +32,16 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """One photo, its description, and the file to write."""
+    """One photo, its description, and the file to write.
+
+    Attributes:
+        masked: phrases of the description, each with the digest of its mask.
+    """
 
     photo: Path
     text: str
     out: Path
+    masked: tuple[tuple[str, str], ...] = ()
 
     def made_from(self, photo: str, settings: Settings) -> str:
         """What the result is made from, as one line that is kept in it.
@@ -46,6 +52,8 @@ class Job:
         """
         said = {"photo": photo, "words": self.text, **asdict(settings)}
         del said["tile_size"]  # with it or without, the picture is the same
+        if self.masked:
+            said["masked"] = self.masked
         return json.dumps(said, sort_keys=True)
 
     def found(self) -> str:
@@ -60,22 +68,28 @@ class Job:
         if self.out.is_file() and not self.out.stat().st_size:
             return ""
         found = made_from(self.out)
-        if found is None or _photo(found) is None:
+        if found is None or not _said(found):
             raise ResultError(f"{self.out} is there and was not made by this")
         return found
 
     def is_finished(self, settings: Settings) -> bool:
         """Whether the result is there, made with these words and settings.
 
+        The photo is read in full only where all else is the same.
+
         Raises:
-            ResultError: another one is there that must stay.
+            ResultError: another one is there that must stay, or one with masks and this has none.
         """
         found = self.found()
         if not found:
             return False
-        photo = digest_of(self.photo)
-        if found == self.made_from(photo, settings):
-            return True
+        said, photo = _said(found), ""
+        if "masked" in said and not self.masked:
+            raise ResultError(f"{self.out} was made with masks (to have it without, move it)")
+        if found == self.made_from(said["photo"], settings):
+            photo = digest_of(self.photo)
+            if photo == said["photo"]:
+                return True
         self.require_replaceable(photo)
         return False
 
@@ -83,7 +97,7 @@ class Job:
         """See that nothing is in the result's place, or a result that it may replace.
 
         Args:
-            photo: the photo's digest; empty if it cannot be read.
+            photo: the photo's digest; empty if it is not known.
 
         Raises:
             ResultError: what is there must stay.
@@ -91,7 +105,7 @@ class Job:
         found = self.found()
         if not found:
             return
-        if photo and photo != _photo(found):
+        if photo and photo != _said(found)["photo"]:
             raise ResultError(f"{self.out} is there and was made from another photo")
         if is_touched(self.out):
             raise ResultError(
@@ -106,14 +120,13 @@ def digest_of(file: Path) -> str:
     return ""
 
 
-def _photo(made_from: str) -> str | None:
-    """The photo's digest in what `Job.made_from` said; None for what it never says."""
+def _said(made_from: str) -> dict[str, Any]:
+    """What `Job.made_from` was told, the photo's digest at least; empty for what it never says."""
     try:
         said = json.loads(made_from)
     except (ValueError, RecursionError):
-        return None
-    photo = said.get("photo") if isinstance(said, dict) else None
-    return photo if isinstance(photo, str) else None
+        return {}
+    return said if isinstance(said, dict) and isinstance(said.get("photo"), str) else {}
 
 
 def default_out(photo: Path) -> Path:

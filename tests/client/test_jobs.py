@@ -167,6 +167,35 @@ def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path, later: i
         job.require_replaceable(digest_of(job.photo))
 
 
+def test_the_photo_is_read_in_full_only_where_all_else_is_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, settings = Job(folder / "b.png", "a red car", folder / "b.color.png"), Settings()
+    make(job, settings)
+    read: list[Path] = []
+    told = "lcad_nodes.client.jobs.digest_of"
+    monkeypatch.setattr(told, lambda file: read.append(file) or "")
+    assert not replace(job, text="a blue car").is_finished(settings)
+    assert not read
+    job.is_finished(settings)
+    assert read == [job.photo]
+
+
+def test_masks_and_their_phrases_are_kept_in_what_a_result_was_made_from(folder: Path) -> None:
+    settings = Settings()
+    plain = Job(folder / "b.png", "a red car", folder / "b.color.png")
+    masked = replace(plain, masked=(("red car", "1a"),))
+    assert "masked" not in plain.made_from("", settings)  # as in results of older versions
+    make(plain, settings)
+    assert not masked.is_finished(settings)
+    make(masked, settings)
+    assert masked.is_finished(settings)
+    assert not replace(masked, masked=(("red car", "2b"),)).is_finished(settings)
+    for text in ("a red car", "a blue car"):
+        with pytest.raises(ResultError, match=r"b\.color\.png was made with masks"):
+            replace(plain, text=text).is_finished(settings)
+
+
 def test_a_result_without_a_byte_is_made_again(folder: Path) -> None:
     (folder / "b.color.png").touch()
     job = Job(folder / "b.png", "", folder / "b.color.png")

@@ -106,6 +106,22 @@ def test_a_result_is_made_again_unless_it_was_retouched(
     assert job.out.read_bytes() == retouched
 
 
+def test_what_was_made_with_masks_stays_in_the_run_of_a_folder(
+    job: Job, tmp_path: Path, painter: Painter, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("L", (8, 6), 255).save(tmp_path / "mask.png")
+    colorize_one(job, ["cup"], [tmp_path / "mask.png"], tmp_path, SETTINGS, None, cpu=True)
+    masked = job.out.read_bytes()
+    for text in (job.text, "a blue cup"):
+        many(replace(job, text=text), tmp_path)
+    assert job.out.read_bytes() == masked
+    assert len(painter.asked) == 1
+    stays = f"{job.out} was made with masks (to have it without, move it): it stays as it is"
+    assert caplog.messages.count(stays) == 2
+    one(job, tmp_path)  # the photo by itself is meant
+    assert job.is_finished(SETTINGS)
+
+
 @pytest.mark.parametrize("colorized", [one, many])
 def test_a_file_that_came_meanwhile_stays(
     job: Job, tmp_path: Path, painter: Painter, colorized: Callable[[Job, Path], None]
