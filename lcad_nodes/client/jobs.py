@@ -5,12 +5,14 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from os.path import realpath
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 from ..files import digests
 from ..files.formats import READABLE, WRITABLE
@@ -189,6 +191,7 @@ def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
 
 
 def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
+    named = cache(_named)
     for line, row in _records(name, text):
         file, words, target = ((row.get(key) or "").strip() for key in ("file", "text", "out"))
         if row.get(None):
@@ -200,7 +203,27 @@ def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
             continue
         if not file:
             raise TableError(f"{name}, line {line}: there is no file.")
-        yield Job(folder / file, words, out / (target or _beside(file)))
+        yield Job(_found(folder / file, named), words, out / (target or _beside(file)))
+
+
+def _found(photo: Path, named: Callable[[Path], dict[str, list[Path]]]) -> Path:
+    """A photo, where there is none the one whose name is the same in another form of Unicode.
+
+    Of `ü`, a Mac's disks may know two characters where a table has one.
+    """
+    if os.path.exists(photo):  # noqa: PTH110 - of Path, it raises for a long name
+        return photo
+    same = named(photo.parent).get(normalize("NFC", photo.name), [])
+    return same[0] if len(same) == 1 else photo
+
+
+def _named(folder: Path) -> dict[str, list[Path]]:
+    """What is in a folder, by its name in one form of Unicode; nothing if it cannot be read."""
+    entries: dict[str, list[Path]] = {}
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            entries.setdefault(normalize("NFC", entry.name), []).append(entry)
+    return entries
 
 
 def _beside(file: str) -> Path:

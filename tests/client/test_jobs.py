@@ -4,6 +4,8 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unicodedata import normalize
 
 import pytest
 from PIL import ExifTags, Image
@@ -62,6 +64,19 @@ def test_results_keep_the_folders_that_a_table_names(
     place = folder / out if out else None
     (job,) = in_table(table(folder, f"file,text\n{file},red"), folder, place)
     assert (job.photo, job.out) == (folder / file, folder / result)
+
+
+@pytest.mark.parametrize(("written", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_photo_is_found_whichever_form_of_unicode_its_name_has(
+    folder: Path, written: Any, there: Any
+) -> None:
+    name = "Großmütter.png"
+    photo = folder / normalize(there, name)
+    Image.new("L", (8, 8)).save(photo)
+    rows = f"file,text\n{normalize(written, name)},red\nnone/{name},blue"
+    found, missing = in_table(table(folder, rows), folder, None)
+    assert os.path.samefile(found.photo, photo)  # noqa: PTH121
+    assert missing.photo == folder / "none" / name
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\f", "\v", "\x1c"])
