@@ -18,6 +18,7 @@ from . import photos
 from .jobs import Job, ResultError
 from .photos import Photo, PhotoError
 from .server import (
+    PACK,
     ROOT,
     Server,
     ServerError,
@@ -32,6 +33,9 @@ from .workflow import SAMPLE, SAVE, Region, Settings, colorizing
 
 WEIGHTS = ROOT / "lcad_nodes" / "weights"
 """Where the shipped model is."""
+
+ONLY_THIS_PACK = ("--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK)
+"""ComfyUI's own configuration may name folders of others, which change how pictures are made."""
 
 STOPS = 3
 """Photos in a row that the server may stop at before it is given up."""
@@ -125,7 +129,7 @@ def colorizer(
     with tempfile.TemporaryDirectory(prefix="lcad-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
         lay_out(base)
-        options = [] if checkpoint is None else _offer(checkpoint, base)
+        options = [*_offer(checkpoint or WEIGHTS / settings.checkpoint, base), *ONLY_THIS_PACK]
         logger.info("Starting ComfyUI ...")
         start = time.monotonic()
         cpu, port = without_gpu(cpu=cpu), free_port()

@@ -13,7 +13,7 @@ from utils.extra_config import load_extra_path_config
 
 from lcad_nodes.client import __main__ as client
 from lcad_nodes.client import colorize
-from lcad_nodes.client.colorize import Colorizer, colorize_many, colorize_one, colorizer
+from lcad_nodes.client.colorize import WEIGHTS, Colorizer, colorize_many, colorize_one, colorizer
 from lcad_nodes.client.jobs import Job
 from lcad_nodes.client.photos import Photo, PhotoError, made_from
 from lcad_nodes.client.server import Server, WorkflowError
@@ -244,20 +244,31 @@ def test_no_decoder_that_starts_programs_sees_a_result(
     assert not started
 
 
-def test_a_model_file_is_offered_under_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shipped", [True, False])
+def test_a_model_file_is_offered_under_its_own_name_to_a_server_with_no_pack_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: bool
 ) -> None:
+    """The shipped one, too: ComfyUI's own configuration may have another one of its name."""
+    given: list[str | Path] = []
+
     @contextmanager
-    def running(_comfyui: Path, base: Path, **_: object) -> Iterator[Server]:
+    def running(_comfyui: Path, base: Path, options: Any, **_: object) -> Iterator[Server]:
+        given.extend(options)
         yield Server(None, 1, base)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(colorize, "run_server", running)
-    model = tmp_path / "own.safetensors"
-    model.write_bytes(b"weights")
-    with colorizer(tmp_path, SETTINGS, model, cpu=True) as colorize_photo:
-        (offered,) = (colorize_photo.server.base / "models/checkpoints").iterdir()
-        assert (offered.name, offered.read_bytes()) == (model.name, b"weights")
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"weights")
+    model = WEIGHTS / SETTINGS.checkpoint if shipped else own
+    with colorizer(tmp_path, SETTINGS, None if shipped else own, cpu=True) as colorize_photo:
+        base = colorize_photo.server.base
+        (offered,) = (base / "models/checkpoints").iterdir()
+        assert offered.name == model.name
+        assert offered.samefile(model)
+        (pack,) = (base / "custom_nodes").iterdir()
     assert model.exists()
+    assert given[:2] == ["--extra-model-paths-config", base / "extra_model_paths.yaml"]
+    assert given[2:] == ["--disable-all-custom-nodes", "--whitelist-custom-nodes", pack.name]
 
 
 @pytest.mark.parametrize("links", [True, False])
