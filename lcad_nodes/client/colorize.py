@@ -1,5 +1,6 @@
 """Colorizing photos through one server, from file to file."""
 
+import errno
 import logging
 import tempfile
 import time
@@ -39,6 +40,9 @@ ONLY_THIS_PACK = ("--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK
 
 STOPS = 3
 """Photos in a row that the server may stop at before it is given up."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What a system says where a disk, or a user's share of it, is full."""
 
 logger = logging.getLogger(__name__)
 
@@ -211,7 +215,7 @@ def colorize_many(
         How many failed.
 
     Raises:
-        PhotoError: if nothing can be written where results go.
+        PhotoError: if nothing can be written where results go, or the disk is full.
         ServerError: if the server does not start, or stops at `STOPS` photos in a row.
     """
     left: list[Job] = []
@@ -259,6 +263,7 @@ class _Run:
 
         Raises:
             ServerError: if it stopped at the photos before, too.
+            PhotoError: if the disk is full.
         """
         if self.number == 0:
             self._start = time.monotonic()  # the first server's start is no measure of the rest
@@ -304,15 +309,29 @@ class _Run:
 
 
 def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
-    """Do one job. Returns what kept it from being done, if anything."""
+    """Do one job. Returns what kept it from being done, if anything.
+
+    Raises:
+        PhotoError: if the disk is full, which keeps others from being done, too.
+    """
     try:
         photo = photos.read(job.photo)
         _require_writable(job, photo)
+        if job.is_finished(colorize.settings):  # by another run, meanwhile
+            return None
         picture = colorize(photo, job.text, label=label)
         _write(picture, photo, job, colorize.settings)
     except (WorkflowError, OSError, ValueError, MemoryError) as error:  # PhotoError is a ValueError
+        if _is_full(error):
+            raise PhotoError(f"{error}\nMake room; the same command goes on from there.") from error
         return str(error) or type(error).__name__
     return None
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a disk or what a user may have of it is full."""
+    causes = (error, error.__cause__)
+    return any(isinstance(one, OSError) and one.errno in FULL for one in causes)
 
 
 def _as_time(seconds: float) -> str:

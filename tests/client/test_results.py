@@ -1,5 +1,6 @@
 """What is asked of a server, and what becomes of its answers. None runs here."""
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,7 +13,7 @@ from PIL import EpsImagePlugin, Image
 from utils.extra_config import load_extra_path_config
 
 from lcad_nodes.client import __main__ as client
-from lcad_nodes.client import colorize
+from lcad_nodes.client import colorize, photos
 from lcad_nodes.client.colorize import WEIGHTS, Colorizer, colorize_many, colorize_one, colorizer
 from lcad_nodes.client.jobs import Job
 from lcad_nodes.client.photos import Photo, PhotoError, made_from
@@ -120,6 +121,47 @@ def test_what_was_made_with_masks_stays_in_the_run_of_a_folder(
     assert caplog.messages.count(stays) == 2
     one(job, tmp_path)  # the photo by itself is meant
     assert job.is_finished(SETTINGS)
+
+
+def test_what_another_run_has_made_meanwhile_is_not_made_again(
+    job: Job, tmp_path: Path, painter: Painter
+) -> None:
+    Image.new("L", (8, 6), 70).save(tmp_path / "b.png")
+    second = Job(tmp_path / "b.png", "a hat", tmp_path / "b.color.png")
+
+    def another_run() -> None:
+        painter.meanwhile = lambda: None
+        many(second, tmp_path)
+
+    painter.meanwhile = another_run
+    assert colorize_many([job, second], tmp_path, SETTINGS, None, cpu=True) == 0
+    assert [text for text, *_ in painter.asked] == ["a red cup", "a hat"]
+    assert second.is_finished(SETTINGS)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("where", ["result", "server's folder"])
+def test_a_full_disk_ends_the_run(
+    job: Job,
+    tmp_path: Path,
+    painter: Painter,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+    where: str,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, "no room")
+
+    if where == "result":
+        monkeypatch.setattr(photos.os, "replace", full)
+    else:
+        painter.meanwhile = full
+    others = [replace(job, out=tmp_path / f"{name}.png") for name in "bcd"]
+    with pytest.raises(PhotoError, match=r"(?s)no room.*Make room; the same command goes on"):
+        colorize_many([job, *others], tmp_path, SETTINGS, None, cpu=True)
+    assert len(painter.asked) == 1
+    assert "0 colorized, 0 failed, 4 left" in caplog.text
 
 
 @pytest.mark.parametrize("colorized", [one, many])
