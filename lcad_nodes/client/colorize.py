@@ -1,22 +1,25 @@
 """Colorizing photos through one server, from file to file."""
 
+import errno
 import logging
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from io import BytesIO
 from itertools import chain
 from pathlib import Path
 
 from PIL import Image
 from tqdm import tqdm
 
-from ..files.digests import digest_of
+from ..files.digests import digest, digest_of
 from . import photos
 from .jobs import Job, ResultError
 from .photos import Photo, PhotoError
 from .server import (
+    PACK,
     ROOT,
     Server,
     ServerError,
@@ -32,8 +35,14 @@ from .workflow import SAMPLE, SAVE, Region, Settings, colorizing
 WEIGHTS = ROOT / "lcad_nodes" / "weights"
 """Where the shipped model is."""
 
+ONLY_THIS_PACK = ("--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK)
+"""ComfyUI's own configuration may name folders of others, which change how pictures are made."""
+
 STOPS = 3
 """Photos in a row that the server may stop at before it is given up."""
+
+FULL = {errno.ENOSPC, errno.EDQUOT}
+"""What a system says where a disk, or a user's share of it, is full."""
 
 logger = logging.getLogger(__name__)
 
@@ -124,7 +133,7 @@ def colorizer(
     with tempfile.TemporaryDirectory(prefix="lcad-", ignore_cleanup_errors=True) as folder:
         base = Path(folder)
         lay_out(base)
-        options = [] if checkpoint is None else _offer(checkpoint, base)
+        options = [*_offer(checkpoint or WEIGHTS / settings.checkpoint, base), *ONLY_THIS_PACK]
         logger.info("Starting ComfyUI ...")
         start = time.monotonic()
         cpu, port = without_gpu(cpu=cpu), free_port()
@@ -169,6 +178,8 @@ def colorize_one(
     """
     photo = photos.read(job.photo)
     masks = [photos.read_mask(file, photo.picture.size) for file in mask_files]
+    digests = [digest(BytesIO(mask.tobytes())) for mask in masks]
+    job = replace(job, masked=tuple(zip(phrases, digests, strict=True)))
     try:
         photos.require_place(job.out.parent)
         _require_writable(job, photo)
@@ -204,23 +215,23 @@ def colorize_many(
         How many failed.
 
     Raises:
-        PhotoError: if nothing can be written where results go.
+        PhotoError: if nothing can be written where results go, or the disk is full.
         ServerError: if the server does not start, or stops at `STOPS` photos in a row.
     """
     left: list[Job] = []
-    finished = kept = 0
-    for job in jobs:
+    kept: list[ResultError] = []
+    for job in tqdm(jobs, desc="Looking for results", leave=False, disable=None):
         try:
-            if job.is_finished(settings):
-                finished += 1
-            else:
+            if not job.is_finished(settings):
                 left.append(job)
         except ResultError as error:
-            kept += 1
-            logger.warning("%s: it stays as it is", error)
+            kept.append(error)
+    for error in kept:
+        logger.warning("%s: it stays as it is", error)
     for folder in {job.out.parent for job in left}:
         photos.require_place(folder)
-    stay = f", {kept} whose results stay as they are" * bool(kept)
+    finished = len(jobs) - len(left) - len(kept)
+    stay = f", {len(kept)} whose results stay as they are" * bool(kept)
     logger.info("%d photos, %d of them finished before%s", len(jobs), finished, stay)
     run = _Run(left)
     try:
@@ -252,6 +263,7 @@ class _Run:
 
         Raises:
             ServerError: if it stopped at the photos before, too.
+            PhotoError: if the disk is full.
         """
         if self.number == 0:
             self._start = time.monotonic()  # the first server's start is no measure of the rest
@@ -297,15 +309,29 @@ class _Run:
 
 
 def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
-    """Do one job. Returns what kept it from being done, if anything."""
+    """Do one job. Returns what kept it from being done, if anything.
+
+    Raises:
+        PhotoError: if the disk is full, which keeps others from being done, too.
+    """
     try:
         photo = photos.read(job.photo)
         _require_writable(job, photo)
+        if job.is_finished(colorize.settings):  # by another run, meanwhile
+            return None
         picture = colorize(photo, job.text, label=label)
         _write(picture, photo, job, colorize.settings)
     except (WorkflowError, OSError, ValueError, MemoryError) as error:  # PhotoError is a ValueError
+        if _is_full(error):
+            raise PhotoError(f"{error}\nMake room; the same command goes on from there.") from error
         return str(error) or type(error).__name__
     return None
+
+
+def _is_full(error: BaseException) -> bool:
+    """Whether a disk or what a user may have of it is full."""
+    causes = (error, error.__cause__)
+    return any(isinstance(one, OSError) and one.errno in FULL for one in causes)
 
 
 def _as_time(seconds: float) -> str:

@@ -5,11 +5,14 @@ import io
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import cache
 from os.path import realpath
 from pathlib import Path
+from typing import Any
+from unicodedata import normalize
 
 from ..files import digests
 from ..files.formats import READABLE, WRITABLE
@@ -31,11 +34,16 @@ class TableError(ValueError):
 
 @dataclass(frozen=True)
 class Job:
-    """One photo, its description, and the file to write."""
+    """One photo, its description, and the file to write.
+
+    Attributes:
+        masked: phrases of the description, each with the digest of its mask.
+    """
 
     photo: Path
     text: str
     out: Path
+    masked: tuple[tuple[str, str], ...] = ()
 
     def made_from(self, photo: str, settings: Settings) -> str:
         """What the result is made from, as one line that is kept in it.
@@ -46,6 +54,8 @@ class Job:
         """
         said = {"photo": photo, "words": self.text, **asdict(settings)}
         del said["tile_size"]  # with it or without, the picture is the same
+        if self.masked:
+            said["masked"] = self.masked
         return json.dumps(said, sort_keys=True)
 
     def found(self) -> str:
@@ -60,22 +70,28 @@ class Job:
         if self.out.is_file() and not self.out.stat().st_size:
             return ""
         found = made_from(self.out)
-        if found is None or _photo(found) is None:
+        if found is None or not _said(found):
             raise ResultError(f"{self.out} is there and was not made by this")
         return found
 
     def is_finished(self, settings: Settings) -> bool:
         """Whether the result is there, made with these words and settings.
 
+        The photo is read in full only where all else is the same.
+
         Raises:
-            ResultError: another one is there that must stay.
+            ResultError: another one is there that must stay, or one with masks and this has none.
         """
         found = self.found()
         if not found:
             return False
-        photo = digest_of(self.photo)
-        if found == self.made_from(photo, settings):
-            return True
+        said, photo = _said(found), ""
+        if "masked" in said and not self.masked:
+            raise ResultError(f"{self.out} was made with masks (to have it without, move it)")
+        if found == self.made_from(said["photo"], settings):
+            photo = digest_of(self.photo)
+            if photo == said["photo"]:
+                return True
         self.require_replaceable(photo)
         return False
 
@@ -83,7 +99,7 @@ class Job:
         """See that nothing is in the result's place, or a result that it may replace.
 
         Args:
-            photo: the photo's digest; empty if it cannot be read.
+            photo: the photo's digest; empty if it is not known.
 
         Raises:
             ResultError: what is there must stay.
@@ -91,7 +107,7 @@ class Job:
         found = self.found()
         if not found:
             return
-        if photo and photo != _photo(found):
+        if photo and photo != _said(found)["photo"]:
             raise ResultError(f"{self.out} is there and was made from another photo")
         if is_touched(self.out):
             raise ResultError(
@@ -106,14 +122,13 @@ def digest_of(file: Path) -> str:
     return ""
 
 
-def _photo(made_from: str) -> str | None:
-    """The photo's digest in what `Job.made_from` said; None for what it never says."""
+def _said(made_from: str) -> dict[str, Any]:
+    """What `Job.made_from` was told, the photo's digest at least; empty for what it never says."""
     try:
         said = json.loads(made_from)
     except (ValueError, RecursionError):
-        return None
-    photo = said.get("photo") if isinstance(said, dict) else None
-    return photo if isinstance(photo, str) else None
+        return {}
+    return said if isinstance(said, dict) and isinstance(said.get("photo"), str) else {}
 
 
 def default_out(photo: Path) -> Path:
@@ -176,6 +191,7 @@ def in_table(table: Path, folder: Path, out: Path | None) -> list[Job]:
 
 
 def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
+    named = cache(_named)
     for line, row in _records(name, text):
         file, words, target = ((row.get(key) or "").strip() for key in ("file", "text", "out"))
         if row.get(None):
@@ -187,7 +203,27 @@ def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
             continue
         if not file:
             raise TableError(f"{name}, line {line}: there is no file.")
-        yield Job(folder / file, words, out / (target or _beside(file)))
+        yield Job(_found(folder / file, named), words, out / (target or _beside(file)))
+
+
+def _found(photo: Path, named: Callable[[Path], dict[str, list[Path]]]) -> Path:
+    """A photo, where there is none the one whose name is the same in another form of Unicode.
+
+    Of `ü`, a Mac's disks may know two characters where a table has one.
+    """
+    if os.path.exists(photo):  # noqa: PTH110 - of Path, it raises for a long name
+        return photo
+    same = named(photo.parent).get(normalize("NFC", photo.name), [])
+    return same[0] if len(same) == 1 else photo
+
+
+def _named(folder: Path) -> dict[str, list[Path]]:
+    """What is in a folder, by its name in one form of Unicode; nothing if it cannot be read."""
+    entries: dict[str, list[Path]] = {}
+    with suppress(OSError):
+        for entry in folder.iterdir():
+            entries.setdefault(normalize("NFC", entry.name), []).append(entry)
+    return entries
 
 
 def _beside(file: str) -> Path:

@@ -83,7 +83,10 @@ def read(path: Path) -> Photo:
     except FileNotFoundError as error:
         raise PhotoError(f"There is no file {path}.") from error
     except UnidentifiedImageError as error:
-        raise PhotoError(f"{path.name} is not a picture that can be read.") from error
+        raise PhotoError(
+            f"{path.name} is not a picture, or of a kind that cannot be read here: save it without "
+            "alpha and extra channels, with 8 or 16 bits."
+        ) from error
     except Image.DecompressionBombError as error:
         raise PhotoError(
             f"{path.name} has more than 178 megapixels, the most that ComfyUI reads: scale it down."
@@ -96,6 +99,8 @@ def read(path: Path) -> Photo:
 
 def _read(image: Image.Image, file: IO[bytes], path: Path) -> Photo:
     pages = getattr(image, "n_frames", 1)  # first: counting a TIFF's pages reads its EXIF anew
+    if not isinstance(image.info.get("xmp"), bytes | str):
+        image.info.pop("xmp", None)  # numbers, where a TIFF's tag is of a wrong type
     exif = _exif(image, path)
     image.load()
     if pages > 1:
@@ -218,13 +223,13 @@ def made_from(path: Path) -> str | None:
 
 
 def is_touched(path: Path) -> bool:
-    """Whether a file that `write` wrote has been written by something else since: it is newer.
+    """Whether something else has written what `write` wrote: its time is later, or earlier.
 
     Some file systems know every other second only, or the local time, which may be another now.
     """
     written, _ = _history(path) or (0, "")
-    newer = path.stat().st_mtime - written
-    return newer > 2 and not (newer < DAY and min(newer % HOUR, -newer % HOUR) <= 2)
+    away = abs(path.stat().st_mtime - written)
+    return away > 2 and not (away < DAY and min(away % HOUR, -away % HOUR) <= 2)
 
 
 def _history(path: Path) -> tuple[int, str] | None:

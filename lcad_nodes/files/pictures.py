@@ -3,9 +3,10 @@
 import io
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, ImageCms
@@ -107,8 +108,10 @@ def as_seen(image: Image.Image, orientation: int) -> Picture:
         orientation: what its EXIF data say, 1 to 8; others leave it as it is.
 
     Raises:
-        PictureError: if it holds floating-point numbers outside of 0 to 1.
+        PictureError: if it holds numbers of a kind that is not read, floating-point ones outside
+            of 0 to 1 for example, or is stored as Pillow misreads it.
     """
+    _require_understood(image)
     profile = image.info.get("icc_profile")
     image, alpha = _split(_in_eight_bits(image))
     rgb, doubt = _in_srgb(image, profile)
@@ -120,19 +123,41 @@ def as_seen(image: Image.Image, orientation: int) -> Picture:
     return Picture(rgb, alpha, doubt)
 
 
+def _require_understood(image: Image.Image) -> None:
+    """Raises PictureError for a TIFF file whose numbers Pillow takes for others."""
+    tags = getattr(image, "tag_v2", {})
+    by_channel = tags.get(ExifTags.Base.PlanarConfiguration) == 2
+    if by_channel and image.info.get("compression") == "raw":
+        black_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) != 0
+        if {*_bits(tags)} != {8} or not black_is_zero:
+            raise PictureError(
+                "it is stored channel by channel: save it interleaved, or compressed"
+            )
+    is_signed = 2 in tags.get(ExifTags.Base.SampleFormat, ())
+    if is_signed or (image.mode == "I" and 32 in _bits(tags)):
+        raise PictureError(
+            "it holds signed numbers, or whole ones of 32 bits: save it with 16 bits, unsigned"
+        )
+
+
+def _bits(tags: Mapping[int, Any]) -> tuple[int, ...]:
+    """How many a TIFF file has for each channel."""
+    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))
+    return (bits,) if isinstance(bits, int) else bits
+
+
 def _in_eight_bits(image: Image.Image) -> Image.Image:
     """Scale what has more than eight bits a channel; a scan's white stays white."""
-    if image.mode == "F":
-        values = np.asarray(image)
-        if not (values.min() >= 0 and values.max() <= 1):
-            raise PictureError("it holds numbers outside of 0 to 1: save it with 16 bits")
-        return Image.fromarray((values * 255).round().astype(np.uint8))
-    if not image.mode.startswith("I"):
-        return image
     tags = getattr(image, "tag_v2", {})
-    bits = tags.get(ExifTags.Base.BitsPerSample, (16,))
-    white = 2 ** (bits if isinstance(bits, int) else bits[0]) - 1
-    share = np.asarray(image, dtype=np.float32) / white  # Pillow would clip 16 bits at 255
+    if image.mode == "F":
+        share = np.asarray(image)
+        if not (share.min() >= 0 and share.max() <= 1):
+            raise PictureError("it holds numbers outside of 0 to 1: save it with 16 bits")
+    elif image.mode.startswith("I"):
+        white = 2 ** _bits(tags)[0] - 1
+        share = np.asarray(image, dtype=np.float32) / white  # Pillow would clip 16 bits at 255
+    else:
+        return image
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:  # Pillow leaves these negative
         share = 1 - share
     return Image.fromarray((share.clip(0, 1) * 255).round().astype(np.uint8))

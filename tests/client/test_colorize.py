@@ -1,6 +1,8 @@
 """From file to file through the real server: folders, tables, masks, and what goes wrong."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -107,6 +109,34 @@ def test_masks_of_a_photo(tmp_path: Path) -> None:
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert abs(made[one] - made[other]).mean() > 1
     assert np.array_equal(made[3], made[1])
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Path:
+    """The real ComfyUI, whose configuration names folders of its user's: another model of the
+    shipped one's name, and a node that leaves a file where it was loaded."""
+    comfyui, models, packs = (tmp_path / name for name in ("ComfyUI", "models", "packs"))
+    for folder in (comfyui, models, packs):
+        folder.mkdir()
+    for entry in Path(COMFYUI).iterdir():
+        if entry.name not in {"main.py", "extra_model_paths.yaml"}:
+            (comfyui / entry.name).symlink_to(entry)
+    shutil.copy(Path(COMFYUI) / "main.py", comfyui)  # beside it, ComfyUI looks for the other file
+    (models / Settings().checkpoint).write_text("another")
+    (packs / "pack.py").write_text(f"open({str(tmp_path / 'loaded')!r}, 'w').close()")
+    folders = {"is_default": True, "checkpoints": str(models), "custom_nodes": str(packs)}
+    (comfyui / "extra_model_paths.yaml").write_text(json.dumps({"mine": folders}))
+    return comfyui
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_what_comfyui_is_configured_for_changes_no_result(tmp_path: Path, configured: Path) -> None:
+    photo = photos.read(_saved(slope(96, 64), tmp_path / "photo.png"))
+    with colorizer(configured, QUICK, None, cpu=True) as colorize_photo:
+        said = (colorize_photo.server.base / "server.log").read_text(encoding="utf-8")
+        assert colorize_photo(photo, "a red cup").size == (96, 64)
+    assert f"extra search path checkpoints {tmp_path / 'models'}" in said
+    assert not (tmp_path / "loaded").exists()
 
 
 def _with_hole(photo: Path, hole: Image.Image) -> Path:

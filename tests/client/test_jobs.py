@@ -4,6 +4,8 @@ import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from unicodedata import normalize
 
 import pytest
 from PIL import ExifTags, Image
@@ -62,6 +64,19 @@ def test_results_keep_the_folders_that_a_table_names(
     place = folder / out if out else None
     (job,) = in_table(table(folder, f"file,text\n{file},red"), folder, place)
     assert (job.photo, job.out) == (folder / file, folder / result)
+
+
+@pytest.mark.parametrize(("written", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_photo_is_found_whichever_form_of_unicode_its_name_has(
+    folder: Path, written: Any, there: Any
+) -> None:
+    name = "Großmütter.png"
+    photo = folder / normalize(there, name)
+    Image.new("L", (8, 8)).save(photo)
+    rows = f"file,text\n{normalize(written, name)},red\nnone/{name},blue"
+    found, missing = in_table(table(folder, rows), folder, None)
+    assert os.path.samefile(found.photo, photo)  # noqa: PTH121
+    assert missing.photo == folder / "none" / name
 
 
 @pytest.mark.parametrize("mark", ["\u2028", "\u0085", "\f", "\v", "\x1c"])
@@ -148,22 +163,52 @@ def test_only_the_same_words_and_settings_count_as_finished(folder: Path) -> Non
     assert not job.is_finished(replace(settings, seed=1))
 
 
-def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path) -> None:
+@pytest.mark.parametrize("later", [60, -600])
+def test_a_result_that_was_retouched_is_finished_or_stays(folder: Path, later: int) -> None:
     job, settings = Job(folder / "b.png", "a red car", folder / "b.color.png"), Settings()
     make(job, settings)
     made = job.out.stat().st_mtime
     with Image.open(job.out) as image:
         image.save(job.out, exif=image.getexif())
     # Of some file systems times are even, or an hour off in summer.
-    for later in (2, 3600, 7202, -7200):
-        os.utime(job.out, (made + later, made + later))
+    for off in (2, -2, 3600, 7202, -7200):
+        os.utime(job.out, (made + off, made + off))
         job.require_replaceable(digest_of(job.photo))
-    os.utime(job.out, (made + 60, made + 60))
+    os.utime(job.out, (made + later, made + later))
     assert job.is_finished(settings)
     with pytest.raises(ResultError, match=r"b\.color\.png was changed, or copied, after it was"):
         job.is_finished(replace(settings, seed=1))
     with pytest.raises(ResultError, match=r"was changed, or copied"):
         job.require_replaceable(digest_of(job.photo))
+
+
+def test_the_photo_is_read_in_full_only_where_all_else_is_the_same(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, settings = Job(folder / "b.png", "a red car", folder / "b.color.png"), Settings()
+    make(job, settings)
+    read: list[Path] = []
+    told = "lcad_nodes.client.jobs.digest_of"
+    monkeypatch.setattr(told, lambda file: read.append(file) or "")
+    assert not replace(job, text="a blue car").is_finished(settings)
+    assert not read
+    job.is_finished(settings)
+    assert read == [job.photo]
+
+
+def test_masks_and_their_phrases_are_kept_in_what_a_result_was_made_from(folder: Path) -> None:
+    settings = Settings()
+    plain = Job(folder / "b.png", "a red car", folder / "b.color.png")
+    masked = replace(plain, masked=(("red car", "1a"),))
+    assert "masked" not in plain.made_from("", settings)  # as in results of older versions
+    make(plain, settings)
+    assert not masked.is_finished(settings)
+    make(masked, settings)
+    assert masked.is_finished(settings)
+    assert not replace(masked, masked=(("red car", "2b"),)).is_finished(settings)
+    for text in ("a red car", "a blue car"):
+        with pytest.raises(ResultError, match=r"b\.color\.png was made with masks"):
+            replace(plain, text=text).is_finished(settings)
 
 
 def test_a_result_without_a_byte_is_made_again(folder: Path) -> None:

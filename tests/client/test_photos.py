@@ -13,8 +13,10 @@ from conftest import EXAMPLES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import EpsImagePlugin, ExifTags, Image, ImageCms, TiffImagePlugin
+from tiff_files import BLACK_IS_ZERO, RGB, tiff
 
 from lcad_nodes.client.photos import (
+    XMP,
     Photo,
     PhotoError,
     made_from,
@@ -305,6 +307,27 @@ def test_transparency_is_kept_where_the_format_has_it(tmp_path: Path) -> None:
     with Image.open(tmp_path / "b.jpg") as image:
         assert image.mode == "RGB"
         assert image.getpixel((0, 0)) == pytest.approx((255, 255, 255), abs=3)
+
+
+def test_a_tiff_of_a_kind_that_is_not_read_is_not_called_broken(tmp_path: Path) -> None:
+    gray = np.asarray(slope()).astype("<u2")[..., None] * 257
+    (tmp_path / "alpha.tif").write_bytes(
+        tiff(np.tile(gray, 2), BLACK_IS_ZERO, more=[(ExifTags.Base.ExtraSamples, (2,))])
+    )
+    (tmp_path / "planes.tif").write_bytes(tiff(np.tile(gray, 3), RGB, by_channel=True))
+    with pytest.raises(PhotoError, match=r"^alpha\.tif is not .*: save it without alpha and extra"):
+        read(tmp_path / "alpha.tif")
+    with pytest.raises(PhotoError, match=r"^planes\.tif cannot be read: it is stored channel by"):
+        read(tmp_path / "planes.tif")
+
+
+def test_xmp_that_is_no_text_is_left_out_alone(tmp_path: Path) -> None:
+    more = [(XMP, (1, 2, 3)), (ExifTags.Base.ImageNumber, (7,))]
+    file = tmp_path / "a.tif"
+    file.write_bytes(tiff(np.asarray(slope())[..., None], BLACK_IS_ZERO, more=more))
+    photo = read(file)
+    assert photo.xmp is None
+    assert photo.exif[ExifTags.Base.ImageNumber] == 7
 
 
 def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:

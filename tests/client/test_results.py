@@ -1,5 +1,6 @@
 """What is asked of a server, and what becomes of its answers. None runs here."""
 
+import errno
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -12,8 +13,8 @@ from PIL import EpsImagePlugin, Image
 from utils.extra_config import load_extra_path_config
 
 from lcad_nodes.client import __main__ as client
-from lcad_nodes.client import colorize
-from lcad_nodes.client.colorize import Colorizer, colorize_many, colorize_one, colorizer
+from lcad_nodes.client import colorize, photos
+from lcad_nodes.client.colorize import WEIGHTS, Colorizer, colorize_many, colorize_one, colorizer
 from lcad_nodes.client.jobs import Job
 from lcad_nodes.client.photos import Photo, PhotoError, made_from
 from lcad_nodes.client.server import Server, WorkflowError
@@ -104,6 +105,63 @@ def test_a_result_is_made_again_unless_it_was_retouched(
         one(job, tmp_path)
     assert len(painter.asked) == 2
     assert job.out.read_bytes() == retouched
+
+
+def test_what_was_made_with_masks_stays_in_the_run_of_a_folder(
+    job: Job, tmp_path: Path, painter: Painter, caplog: pytest.LogCaptureFixture
+) -> None:
+    Image.new("L", (8, 6), 255).save(tmp_path / "mask.png")
+    colorize_one(job, ["cup"], [tmp_path / "mask.png"], tmp_path, SETTINGS, None, cpu=True)
+    masked = job.out.read_bytes()
+    for text in (job.text, "a blue cup"):
+        many(replace(job, text=text), tmp_path)
+    assert job.out.read_bytes() == masked
+    assert len(painter.asked) == 1
+    stays = f"{job.out} was made with masks (to have it without, move it): it stays as it is"
+    assert caplog.messages.count(stays) == 2
+    one(job, tmp_path)  # the photo by itself is meant
+    assert job.is_finished(SETTINGS)
+
+
+def test_what_another_run_has_made_meanwhile_is_not_made_again(
+    job: Job, tmp_path: Path, painter: Painter
+) -> None:
+    Image.new("L", (8, 6), 70).save(tmp_path / "b.png")
+    second = Job(tmp_path / "b.png", "a hat", tmp_path / "b.color.png")
+
+    def another_run() -> None:
+        painter.meanwhile = lambda: None
+        many(second, tmp_path)
+
+    painter.meanwhile = another_run
+    assert colorize_many([job, second], tmp_path, SETTINGS, None, cpu=True) == 0
+    assert [text for text, *_ in painter.asked] == ["a red cup", "a hat"]
+    assert second.is_finished(SETTINGS)
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+@pytest.mark.parametrize("where", ["result", "server's folder"])
+def test_a_full_disk_ends_the_run(
+    job: Job,
+    tmp_path: Path,
+    painter: Painter,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    number: int,
+    where: str,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(number, "no room")
+
+    if where == "result":
+        monkeypatch.setattr(photos.os, "replace", full)
+    else:
+        painter.meanwhile = full
+    others = [replace(job, out=tmp_path / f"{name}.png") for name in "bcd"]
+    with pytest.raises(PhotoError, match=r"(?s)no room.*Make room; the same command goes on"):
+        colorize_many([job, *others], tmp_path, SETTINGS, None, cpu=True)
+    assert len(painter.asked) == 1
+    assert "0 colorized, 0 failed, 4 left" in caplog.text
 
 
 @pytest.mark.parametrize("colorized", [one, many])
@@ -228,20 +286,31 @@ def test_no_decoder_that_starts_programs_sees_a_result(
     assert not started
 
 
-def test_a_model_file_is_offered_under_its_own_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shipped", [True, False])
+def test_a_model_file_is_offered_under_its_own_name_to_a_server_with_no_pack_of_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: bool
 ) -> None:
+    """The shipped one, too: ComfyUI's own configuration may have another one of its name."""
+    given: list[str | Path] = []
+
     @contextmanager
-    def running(_comfyui: Path, base: Path, **_: object) -> Iterator[Server]:
+    def running(_comfyui: Path, base: Path, options: Any, **_: object) -> Iterator[Server]:
+        given.extend(options)
         yield Server(None, 1, base)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(colorize, "run_server", running)
-    model = tmp_path / "own.safetensors"
-    model.write_bytes(b"weights")
-    with colorizer(tmp_path, SETTINGS, model, cpu=True) as colorize_photo:
-        (offered,) = (colorize_photo.server.base / "models/checkpoints").iterdir()
-        assert (offered.name, offered.read_bytes()) == (model.name, b"weights")
+    own = tmp_path / "own.safetensors"
+    own.write_bytes(b"weights")
+    model = WEIGHTS / SETTINGS.checkpoint if shipped else own
+    with colorizer(tmp_path, SETTINGS, None if shipped else own, cpu=True) as colorize_photo:
+        base = colorize_photo.server.base
+        (offered,) = (base / "models/checkpoints").iterdir()
+        assert offered.name == model.name
+        assert offered.samefile(model)
+        (pack,) = (base / "custom_nodes").iterdir()
     assert model.exists()
+    assert given[:2] == ["--extra-model-paths-config", base / "extra_model_paths.yaml"]
+    assert given[2:] == ["--disable-all-custom-nodes", "--whitelist-custom-nodes", pack.name]
 
 
 @pytest.mark.parametrize("links", [True, False])

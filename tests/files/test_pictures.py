@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, ImageOps
+from tiff_files import BLACK_IS_ZERO, RGB, WHITE_IS_ZERO, tiff
 
 from lcad_nodes.files.pictures import PictureError, as_seen, read_picture
 
@@ -149,3 +150,41 @@ def test_floating_point_numbers_are_shares_of_white() -> None:
     assert _shown(half)[0] == [128, 128, 128]
     with pytest.raises(PictureError, match=r"^it holds numbers outside of 0 to 1: save it with 16"):
         read_picture(_encoded(Image.new("F", (4, 4), 1.1), "TIFF"))
+
+
+RAMP = np.tile(np.linspace(0, 1, 40, dtype=np.float32), (24, 1))[..., None]
+
+
+def test_white_is_where_a_tiff_file_says_even_in_floating_point_numbers() -> None:
+    assert _shown(tiff(RAMP, BLACK_IS_ZERO))[:2] == [BLACK, WHITE]
+    assert _shown(tiff(RAMP, WHITE_IS_ZERO))[:2] == [WHITE, BLACK]
+
+
+@pytest.mark.parametrize("kind", ["<i2", "<i4", "<u4", "<i1"])
+def test_whole_numbers_that_would_be_misread_are_refused(kind: str) -> None:
+    numbers = (RAMP.astype(float) * np.iinfo(kind).max).astype(kind)
+    with pytest.raises(PictureError, match=r"^it holds signed numbers, or whole ones of 32 bits"):
+        read_picture(tiff(numbers, BLACK_IS_ZERO))
+
+
+@pytest.mark.parametrize(
+    ("numbers", "photometric"),
+    [
+        (np.tile(RAMP * 65535, 3).astype("<u2"), RGB),
+        (np.tile(RAMP * 65535, 4).astype("<u2"), RGB),
+        ((RAMP * 255).astype("u1"), WHITE_IS_ZERO),
+    ],
+    ids=["RGB of 16 bits", "RGBA of 16 bits", "negative"],
+)
+def test_channels_by_themselves_are_refused_where_they_would_be_misread(
+    numbers: np.ndarray, photometric: int
+) -> None:
+    alpha = [(ExifTags.Base.ExtraSamples, (2,))] * (numbers.shape[2] == 4)
+    with pytest.raises(PictureError, match=r"^it is stored channel by channel: save it inter"):
+        read_picture(tiff(numbers, photometric, by_channel=True, more=alpha))
+    read_picture(tiff(numbers, photometric, more=alpha))
+
+
+def test_channels_of_eight_bits_by_themselves_are_read() -> None:
+    pixels = np.tile(RAMP * 255, 3).round().astype("u1")
+    assert np.array_equal(np.asarray(read_picture(tiff(pixels, RGB, by_channel=True))), pixels)
