@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
 from ..files.captions import captions_of, numbered_captions
@@ -22,7 +21,7 @@ from ..model.guidance import Reduction
 from ..model.phrases import PhraseError
 from .colorizer import Colorizer, Lightness, Mode, guide
 from .naming import CompareError, Name, Objects, visible_files, without_type
-from .reading import Size, check_counts, read_mask
+from .reading import Size, check_counts, read_mask, scaled, to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -236,8 +235,8 @@ def _read(photo: Path, size: int) -> tuple[Tensor, Size]:
     image = read_picture(photo)
     own = (image.height, image.width)
     if size:
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return pil_to_tensor(image)[None].float() / 255, own
+        image = scaled(image, (size, size))
+    return to_tensor(image)[None], own
 
 
 def _save(picture: Tensor, target: Path) -> None:
