@@ -242,6 +242,31 @@ def test_true_colors_are_the_truth_where_they_are_compared_at_the_size_they_are_
     assert f"Of out, 2 are {SAME}: a_0, vg/1_0." in comparison.notes
 
 
+def test_a_photograph_is_colorized_by_what_it_is_compared_by(tmp_path: Path) -> None:
+    photos, captions, out = tmp_path / "photos", tmp_path / "captions.json", tmp_path / "out"
+    for name in ("a.jpg", "a_1.jpg", "x/1.jpg", "y/1.jpg", "z/b.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).touch()
+    said = {
+        **{"a.png_1": "of another type", "a_1.jpg": "named as a result would be"},
+        **{"1.jpg": "which of the two?", "y/1.jpg": "in y", "other/b.jpg": "of that name"},
+    }
+    captions.write_text(json.dumps(said), encoding="utf-8")
+    wanted = list_wanted(Set(photos, captions), out, first=False)
+    described = {(w.photo.relative_to(photos).as_posix(), w.text) for w in wanted}
+    assert described == {
+        ("a.jpg", "of another type"),
+        ("a_1.jpg", "named as a result would be"),
+        ("y/1.jpg", "in y"),
+        ("z/b.jpg", "of that name"),
+    }
+    for picture in wanted:
+        (out / picture.name).parent.mkdir(parents=True, exist_ok=True)
+        (out / picture.name).touch()
+    requests, _ = match(Files([out], photos, captions))
+    assert {(r.truth.relative_to(photos).as_posix(), r.text) for r in requests} == described
+
+
 def test_captions_of_other_photographs_are_refused(
     small_checkpoint: Path, photos: Path, tmp_path: Path
 ) -> None:
