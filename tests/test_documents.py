@@ -88,3 +88,18 @@ def test_the_readme_lists_every_node() -> None:
 def test_the_readme_shows_every_workflow() -> None:
     listed = re.findall(r"\| \[`(\w+)`\]\(workflows/\1\.json\) \| \S", README.read_text("utf-8"))
     assert sorted(listed) == sorted(file.stem for file in ROOT.glob("workflows/*.json"))
+
+
+def unnamed(configs: Path) -> set[str]:
+    """The configurations in a folder that no page says anything of."""
+    pages = (ROOT / "docs" / f"{page}.md" for page in ("training", "lcad-mini", "ablations"))
+    named = {
+        name for page in pages for name in re.findall(r"[\w-]+\.toml", page.read_text("utf-8"))
+    }
+    return {file.name for file in configs.glob("*.toml")} - named
+
+
+def test_every_configuration_is_named_on_a_page(tmp_path: Path) -> None:
+    assert unnamed(ROOT / "lcad_nodes" / "training" / "configs") == set()
+    (tmp_path / "shadows-256.toml").touch()  # a part of the name of one that is named
+    assert unnamed(tmp_path) == {"shadows-256.toml"}

@@ -82,10 +82,10 @@ def colorfulness(image: Tensor) -> Tensor:
         ImageError: the shape is not B,3,H,W, the type not floating point, or a value not finite.
     """
     check_image(image, channels=3)
-    red, green, blue = (255 * image).flatten(2).unbind(1)
+    red, green, blue = image.flatten(2).unbind(1)
     opponents = torch.stack([red - green, (red + green) / 2 - blue])
     spread, mean = torch.std_mean(opponents, dim=-1, correction=0)
-    return spread.norm(dim=0) + 0.3 * mean.norm(dim=0)
+    return 255 * (spread.norm(dim=0) + 0.3 * mean.norm(dim=0))
 
 
 def psnr(image: Tensor, reference: Tensor) -> Tensor:

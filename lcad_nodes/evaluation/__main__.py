@@ -43,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _mini(options: argparse.Namespace) -> str:
     use_comfyui()
     from .mini import measure, write
+    from .report import make_folder
 
+    make_folder(options.out)  # before what takes long
     colorizer = _colorizer(options, options.checkpoint)
     results = measure(colorizer, options.stamps, options.photos, options.scenes, options.kinds)
     return write(results, options.out)
@@ -52,7 +54,9 @@ def _mini(options: argparse.Namespace) -> str:
 def _ablations(options: argparse.Namespace) -> str:
     use_comfyui()
     from .ablations import measure, write
+    from .report import make_folder
 
+    make_folder(options.out)
     colorizer = _colorizer(options, options.checkpoint)
     plain = _colorizer(options, options.plain_l1) if options.plain_l1 else None
     results = measure(colorizer, plain, options.stamps, options.photos, options.scenes)
@@ -91,7 +95,9 @@ def _compare(options: argparse.Namespace) -> str:
     from .compare import compare
     from .matching import Files
     from .metrics import load_backbones
+    from .report import make_folder
 
+    make_folder(options.out)
     files = Files(options.folders, options.truth, options.captions, options.phrases, options.masks)
     return compare(files, load_backbones(options.clip), options.size).write(options.out)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +14,7 @@ from ..color.measures import psnr, ssim
 from ..scenes.builder import Scene, SceneBuilder
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, Guide, guide, unguided, without_luminance
-from .report import Figure, Table, Tile, cell, sheet, write_csv
+from .report import Figure, Table, Tile, cell, sheet, write_csv, write_report, write_text
 from .scoring import Samples, column, error, hits, in_batches, named, stack
 
 BATCH = 8
@@ -182,8 +182,11 @@ def _add(model: Colorizer, scenes: Sequence[Scene], seed: int, ablated: Sequence
 
 
 def write(ablations: Ablations, out: Path) -> str:
-    """Write `ablations.md`, `ablations.csv` and `ablations.png` into a folder; the table."""
-    out.mkdir(parents=True, exist_ok=True)
+    """Write `ablations.md`, `ablations.csv` and `ablations.png` into a folder; the table.
+
+    Raises:
+        ReportError: a file cannot be written; the others are, and the message has the table.
+    """
     first, *_ = ablations.ablated
     figures = {one.variation.name: one.figures(first) for one in ablations.ablated}
     rows = tuple(
@@ -191,12 +194,14 @@ def write(ablations: Ablations, out: Path) -> str:
         for name, found in figures.items()
     )
     text = f"{Table(('variation', *COLUMNS), rows).markdown()}\n\n{NOTE}\n"
-    (out / "ablations.md").write_text(text, encoding="utf-8")
     flat = [Figure(name, c, e) for name, found in figures.items() for c, e in found.items()]
-    write_csv(flat, out / "ablations.csv")
     tiles = [_tiles(ablations, number) for number in range(len(ablations.shown))]
-    sheet(tiles).save(out / "ablations.png")
-    return text
+    files = {
+        "ablations.md": partial(write_text, text),
+        "ablations.csv": partial(write_csv, flat),
+        "ablations.png": lambda file: sheet(tiles).save(file),
+    }
+    return write_report(text, out, files)
 
 
 def _tiles(ablations: Ablations, number: int) -> list[Tile]:

@@ -73,8 +73,11 @@ class Colorizer:
         """Load a checkpoint.
 
         Raises:
-            CheckpointError: the file is not a luminance-conditioned checkpoint with all parts.
+            CheckpointError: there is no such file, or it is not a luminance-conditioned checkpoint
+                with all parts.
         """
+        if not path.is_file():
+            raise CheckpointError(f"There is no checkpoint {path}, or it is not a file.")
         checkpoint = load_checkpoint(str(path))
         if checkpoint.clip is None or checkpoint.vae is None:
             raise CheckpointError(f"{path.name} must hold a text encoder and a VAE to be measured.")

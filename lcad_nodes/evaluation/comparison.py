@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from .report import (
     escaped,
     sheet,
     write_csv,
+    write_report,
     write_rows,
     write_text,
 )
@@ -85,20 +87,24 @@ class Comparison:
 
         `comparison.md`, `comparison.csv` and `comparison.png` are what is found, `pictures.csv`
         what was measured of every picture.
+
+        Raises:
+            ReportError: a file cannot be written; the others are, and the message has the text.
         """
-        out.mkdir(parents=True, exist_ok=True)
         tables = [_table("method", self.figures)]
         if self.differences:
             tables.append(_table("difference", self.differences, sign="+"))
         notes = "\n".join(f"- {escaped(note)}" for note in self.notes)
         text = "\n\n".join([*tables, f"{notes}\n"])
-        write_text(text, out / "comparison.md")
         everything = self.figures | self.differences
         flat = [Figure(who, c, e) for who, found in everything.items() for c, e in found.items()]
-        write_csv(flat, out / "comparison.csv")
-        _write_scores(self.scores, out / "pictures.csv")
-        sheet(self.tiles).save(out / "comparison.png")
-        return text
+        files = {
+            "comparison.md": partial(write_text, text),
+            "comparison.csv": partial(write_csv, flat),
+            "pictures.csv": partial(_write_scores, self.scores),
+            "comparison.png": lambda file: sheet(self.tiles).save(file),
+        }
+        return write_report(text, out, files)
 
 
 def summarize(

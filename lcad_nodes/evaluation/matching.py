@@ -72,7 +72,8 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
 
     A file's name is its path below its folder, without type and without the `.color` of
     `quickstart.py colorize`; hidden files do not count. A result `a_1` or `a.jpg_1` is of the
-    photograph `a` and its description number 1, unless there is a photograph of that name.
+    photograph `a` and its description number 1, unless there is a photograph of that name; a result
+    `a` is of its description of the lowest number.
 
     Returns:
         What all methods have results of, sorted by photograph; and a sentence for everything that
@@ -107,7 +108,7 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
     for name in common:
         text = texts.of(name)
         made = {method: found[name] for method, found in results.items()}
-        named, marked = objects.of(name, text)
+        named, marked = objects.of(texts.numbered(name), text)
         requests.append(Request(name, truth[name.photograph], made, text, named, marked))
     strange = objects.photographs - {name.photograph for name in common}
     return requests, [*_missing(truth, results), *_lacking(requests, files, strange)]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from ..scenes.builder import Kinds, Scene, SceneBuilder
 from ..scenes.described import describe_photos
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, guide, unguided
-from .report import Figure, Table, Tile, sheet, write_csv
+from .report import Figure, Table, Tile, sheet, write_csv, write_report, write_text
 from .scoring import (
     Samples,
     column,
@@ -391,14 +392,19 @@ def write(measurement: Measurement, out: Path) -> str:
 
     Returns:
         The table as Markdown.
+
+    Raises:
+        ReportError: a file cannot be written; the others are, and the message has the table.
     """
-    out.mkdir(parents=True, exist_ok=True)
     figures = measurement.figures()
     rows = tuple(row.cells(found) for row, found in figures.items())
     table = Table(("metric", "value", "95 % interval", "scenes", "target", "met"), rows).markdown()
-    (out / "mini.md").write_text(f"{table}\n", encoding="utf-8")
-    write_csv([Figure(row.key, row.name, e) for row, e in figures.items()], out / "mini.csv")
-    sheet(measurement.tiles).save(out / "mini.png")
+    flat = [Figure(row.key, row.name, e) for row, e in figures.items()]
+    files = {
+        "mini.md": partial(write_text, f"{table}\n"),
+        "mini.csv": partial(write_csv, flat),
+        "mini.png": lambda file: sheet(measurement.tiles).save(file),
+    }
     if measurement.photographs:
-        sheet(measurement.photographs).save(out / "photographs.png")
-    return table
+        files["photographs.png"] = lambda file: sheet(measurement.photographs).save(file)
+    return write_report(table, out, files)

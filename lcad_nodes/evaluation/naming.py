@@ -60,9 +60,10 @@ class Said(Generic[T]):
                 is said with the folder is known.
         """
         self._file = file
+        self._photographs = set(photographs)
         self._said: dict[str, dict[int, T]] = {}
         self._paths: dict[str, set[str]] = {}
-        names = Counter(PurePosixPath(path).name for path in photographs)
+        names = Counter(PurePosixPath(path).name for path in self._photographs)
         self._shared = {name for name, count in names.items() if count > 1}
         for picture, number, said in entries:
             path = without_type(PurePosixPath(picture))
@@ -70,15 +71,15 @@ class Said(Generic[T]):
             self._paths.setdefault(PurePosixPath(path).name, set()).add(path)
 
     def of(self, name: Name) -> T | None:
-        """What is said of a picture; the first thing where it has no number.
+        """What is said of a picture; under the lowest number where it has none.
 
         What is said under the name of the result itself, such as `a_1`, goes before description
-        number 1 of the photograph `a`.
+        number 1 of the photograph `a`, unless there is a photograph of that name.
 
         Raises:
             CompareError: the pictures of that name in several folders are described differently.
         """
-        ways = (Name(str(name)), name)
+        ways = [name] if str(name) in self._photographs else [Name(str(name)), name]
         for way in ways:
             for path in names_of(PurePosixPath(way.photograph)):
                 if (said := self._at(path, way.number)) is not None:
@@ -90,9 +91,31 @@ class Said(Generic[T]):
                 return said
         return None
 
+    def all_of(self, photograph: str) -> dict[int, T]:
+        """Everything that is said of a photograph, by number, from the lowest on.
+
+        Raises:
+            CompareError: as `of`.
+        """
+        names = (Name(photograph, number) for number in self._numbers(photograph))
+        found = ((name.number, self.of(name)) for name in names)
+        return {n: said for n, said in found if n is not None and said is not None}
+
+    def numbered(self, name: Name) -> Name:
+        """A name with the lowest number that something is said under, where it has none."""
+        numbers = self._numbers(name.photograph)
+        return Name(name.photograph, numbers[0]) if name.number is None and numbers else name
+
+    def _numbers(self, photograph: str) -> list[int]:
+        path = PurePosixPath(photograph)
+        paths = {name for name in names_of(path) if name in self._said}
+        if not paths and path.name not in self._shared:
+            paths = self._paths.get(path.name, set())
+        return sorted({number for path in paths for number in self._said[path]})
+
     def _at(self, path: str, number: int | None) -> T | None:
-        said = self._said.get(path, {})
-        return next(iter(said.values()), None) if number is None else said.get(number)
+        said = self._said.get(path)
+        return said.get(min(said) if number is None else number) if said else None
 
     def _by_name(self, name: Name) -> T | None:
         paths = sorted(self._paths.get(PurePosixPath(name.photograph).name, ()))
@@ -142,10 +165,11 @@ class Objects:
         """The phrases and masks of a description, where its photograph has masks.
 
         What is given for a photograph holds for every description that has nothing of its own.
-        Results without numbers are of description number 0.
+        Results without numbers are of the lowest one that has phrases, or of number 0.
         """
-        photograph = Name(name.photograph)
-        own = name if name.number is not None else Name(name.photograph, 0)
+        photograph, own = Name(name.photograph), self._phrases.numbered(name)
+        if own.number is None:
+            own = Name(name.photograph, 0)
         phrases = self._phrases.of(own) or self._general_phrases.of(photograph) or _parts(text)
         return phrases, self._masks.get(own) or self._masks.get(photograph, ())
 

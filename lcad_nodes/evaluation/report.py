@@ -1,11 +1,12 @@
-"""Tables as Markdown and CSV, and sheets of pictures."""
+"""Tables as Markdown and CSV, sheets of pictures, and the folder that they go into."""
 
 import csv
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
+from tempfile import TemporaryFile
 from textwrap import wrap
 
 from PIL import Image, ImageDraw
@@ -59,6 +60,49 @@ class Figure:
     subject: str
     name: str
     estimate: Estimate
+
+
+class ReportError(OSError):
+    """A report's folder or files cannot be written; the message says which."""
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder of a report, before anything is measured for it.
+
+    Raises:
+        ReportError: it cannot be made, or nothing can be written into it.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=out).close()
+    except OSError as error:
+        raise ReportError(f"Nothing can be written into the folder {out}: {error}") from error
+
+
+def write_report(text: str, out: Path, files: Mapping[str, Callable[[Path], None]]) -> str:
+    """Write all files of a report that can be written.
+
+    Args:
+        text: what is found.
+        out: folder.
+        files: what writes them, by their names in it.
+
+    Returns:
+        The text.
+
+    Raises:
+        ReportError: some cannot; the message begins with the text, so that it is not lost.
+    """
+    faults = []
+    for name, write in files.items():
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            write(out / name)
+        except OSError as error:
+            faults.append(f"{out / name} cannot be written: {error}")
+    if faults:
+        raise ReportError("\n".join([text, *faults]))
+    return text
 
 
 def escaped(text: str) -> str:

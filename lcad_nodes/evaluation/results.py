@@ -4,25 +4,24 @@ import io
 import json
 import logging
 import zlib
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
-from torchvision.transforms.functional import pil_to_tensor, to_pil_image
+from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
-from ..files.captions import captions_of, numbered_captions
+from ..files.captions import numbered_captions
 from ..files.digests import digest, digest_of
 from ..files.formats import READABLE
 from ..files.pictures import PictureError, read_picture
 from ..model.guidance import Reduction
 from ..model.phrases import PhraseError
 from .colorizer import Colorizer, Lightness, Mode, guide
-from .naming import CompareError, Name, Objects, visible_files, without_type
-from .reading import Size, check_counts, read_mask
+from .naming import CompareError, Name, Objects, Said, visible_files, without_type
+from .reading import Size, check_counts, read_mask, scaled, to_tensor
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +119,8 @@ def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
     Raises:
         ResultsError: no photograph is described, or no mask is of one, or there are phrases
             without masks, or `out` is the folder of photographs, or two pictures have one name.
-        CompareError: a file in the folder of masks is not named like one, or there is none.
+        CompareError: a file in the folder of masks is not named like one, or there is none, or
+            what is said of a photograph could be any of several things.
         CaptionsError: the captions or phrases are in no known format.
     """
     if given.phrases and not given.masks:
@@ -129,16 +129,15 @@ def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
         raise ResultsError(
             f"{out} is the folder of photographs: name another for the results; it may lie in it."
         )
-    said: dict[str, list[tuple[int, str]]] = defaultdict(list)
-    for name, number, text in numbered_captions(given.captions):
-        said[name].append((number, text))
     below = visible_files(given.photos, [out, *filter(None, [given.masks])])
     files = [file for file in below if file.suffix.lower() in READABLE]
     names = {without_type(file) for file in files}
+    texts = Said(given.captions, numbered_captions(given.captions), names)
     objects = Objects(given.masks, given.phrases, names, given.photos, out)
     wanted = []
     for file in files:
-        for number, text in sorted(captions_of(file, said) or [])[: 1 if first else None]:
+        described = texts.all_of(without_type(file))
+        for number, text in list(described.items())[: 1 if first else None]:
             name = Name(without_type(file), number)
             made = f"{file}_{number}" if str(name) in names else str(name)
             made = f"{name.photograph if first else made}.png"
@@ -236,8 +235,8 @@ def _read(photo: Path, size: int) -> tuple[Tensor, Size]:
     image = read_picture(photo)
     own = (image.height, image.width)
     if size:
-        image = image.resize((size, size), Image.Resampling.BICUBIC)
-    return pil_to_tensor(image)[None].float() / 255, own
+        image = scaled(image, (size, size))
+    return to_tensor(image)[None], own
 
 
 def _save(picture: Tensor, target: Path) -> None:

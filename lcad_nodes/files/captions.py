@@ -4,12 +4,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
-from typing import Any, TypeVar
+from typing import Any
 
 Captions = dict[str, tuple[str, ...]]
 """Descriptions by file name."""
-
-Said = TypeVar("Said")
 
 _NUMBERED = re.compile(r"(?P<name>.+\.\w+)_(?P<number>\d{1,9})")
 
@@ -88,10 +86,10 @@ def _parted(key: str) -> tuple[str, int | None]:
     return (found["name"], int(found["number"])) if found else (key, None)
 
 
-def captions_of(path: PurePath, said: Mapping[str, Said]) -> Said | None:
-    """What is said of a photo, by its path in its folder, if anything."""
+def captions_of(path: PurePath, captions: Captions) -> tuple[str, ...]:
+    """The descriptions of a photo, by its path in its folder."""
     names = (*names_of(path), path.name)
-    return next((said[name] for name in names if said.get(name)), None)
+    return next((captions[name] for name in names if captions.get(name)), ())
 
 
 def names_of(path: PurePath) -> tuple[str, ...]:

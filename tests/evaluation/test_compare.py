@@ -317,8 +317,9 @@ def test_folders_that_do_not_go_together(
     to_pil_image(halves(RED, RED)).save(other / "z.bmp")
     with pytest.raises(CompareError, match="more than one picture named z"):
         compare(Files([other], truth), NOTHING)
+    given = {"--truth": truth, "--out": tmp_path / "out"}
     with pytest.raises(SystemExit, match="nowhere is not a folder"):
-        main(["compare", str(tmp_path / "nowhere"), "--truth", str(truth)])
+        main(["compare", str(tmp_path / "nowhere"), *(f"{k}={v}" for k, v in given.items())])
 
 
 def test_the_command_writes_what_it_prints(

@@ -18,7 +18,7 @@ from lcad_nodes.evaluation.comparison import (
     summarize,
 )
 from lcad_nodes.evaluation.naming import Name
-from lcad_nodes.evaluation.report import Tile
+from lcad_nodes.evaluation.report import ReportError, Tile
 
 
 def scores(method: str, figure: str, samples: list[tuple[float, ...]], each: int) -> list[Score]:
@@ -66,6 +66,20 @@ def test_fid_has_differences_without_an_interval() -> None:
     assert figures["two"][FID].value == 20
     assert differences["two - one"][FID].value == -10
     assert isnan(differences["two - one"][FID].low)
+
+
+def test_one_file_that_cannot_be_written_costs_itself_only(tmp_path: Path) -> None:
+    everything = scores("one", PSNR, [(20.0,), (22.0,)], 2)
+    tiles = [[Tile(torch.zeros(3, 8, 8), "a")]]
+    found = summarize(everything, ["one"], {})
+    (tmp_path / "comparison.csv").mkdir()  # as a file is that a spreadsheet keeps open
+    with pytest.raises(ReportError, match=r"(?s)21\.00.*A note.*comparison\.csv cannot be written"):
+        Comparison(*found, ("A note.",), everything, tiles).write(tmp_path)
+    assert {file.name for file in tmp_path.iterdir() if file.is_file()} == {
+        "comparison.md",
+        "comparison.png",
+        "pictures.csv",
+    }
 
 
 def test_what_is_written(tmp_path: Path) -> None:

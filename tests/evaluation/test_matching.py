@@ -111,6 +111,7 @@ def test_two_results_of_one_description_are_refused(tmp_path: Path) -> None:
             {"a": "one", "a_0": "one", "a_1": "of the result itself"},
         ),
         ({"vg/a.jpg_1": "one", "vg/a.jpg_3": "two"}, {"a": "one", "a_1": "one", "a_3": "two"}),
+        ({"a.jpg_10": "late", "a.jpg_2": "early"}, {"a": "early", "a_10": "late"}),
         (
             {
                 "images": [{"id": 5, "file_name": "a.jpg"}],
@@ -172,6 +173,22 @@ def test_phrases_stand_in_for_the_parts_of_a_sentence(tmp_path: Path) -> None:
         CaptionsError, match=r"a\.jpg: expected a list of texts of one line, one for each mask"
     ):
         match(Files([made], truth, captions, phrases, masks))
+
+
+def test_results_without_numbers_are_of_the_lowest_description_in_all_things(
+    tmp_path: Path,
+) -> None:
+    truth = folder(tmp_path / "photos", "a.jpg")
+    made = folder(tmp_path / "made", "a.png")
+    masks = folder(tmp_path / "masks", "a_1.0.png", "a_2.0.png", "a_2.1.png")
+    captions = said(tmp_path / "captions.json", {"a.jpg_2": "a cup, a cat", "a.jpg_1": "a dog"})
+    (request,), _ = match(Files([made], truth, captions, masks=masks))
+    assert (request.text, list(request.phrases)) == ("a dog", ["a dog"])
+    assert request.masks == (masks / "a_1.0.png",)
+    phrases = said(tmp_path / "phrases.json", {"a.jpg_2": ["cup", "cat"], "a.jpg_1": ["dog"]})
+    for given in (captions, None):
+        (request,), _ = match(Files([made], truth, given, phrases, masks))
+        assert (request.phrases, request.masks) == (("dog",), (masks / "a_1.0.png",))
 
 
 def test_options_that_need_another_one(tmp_path: Path) -> None:

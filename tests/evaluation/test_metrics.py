@@ -11,6 +11,8 @@ import torch
 import torchvision
 from scipy.linalg import sqrtm
 from torch import Tensor, nn
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from transformers import (
     CLIPConfig,
@@ -104,6 +106,16 @@ def test_the_frechet_distance_from_one_cloud_to_others() -> None:
     assert flat.seen == 60 + 50 + 40  # the true ones once
 
 
+def published(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a published file of weights would be, and whatever is there passes for it."""
+    file = folder / "checkpoints" / name
+    file.parent.mkdir()
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(folder))
+    digest = SimpleNamespace(hexdigest=lambda: file.stem.rpartition("-")[2])
+    monkeypatch.setattr(metrics, "hashlib", SimpleNamespace(sha256=lambda _: digest))
+    return file
+
+
 @pytest.fixture
 def alexnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """AlexNet's file, its convolutions drawn at random, in place of the published one."""
@@ -116,12 +128,7 @@ def alexnet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         else torch.zeros(1).expand(shape)
         for name, shape in shapes.items()
     }
-    file = tmp_path / "checkpoints" / "alexnet-owt-7be5be79.pth"
-    file.parent.mkdir()
-    torch.save(weights, file)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    digest = SimpleNamespace(hexdigest=lambda: "7be5be79")
-    monkeypatch.setattr(metrics, "hashlib", SimpleNamespace(sha256=lambda _: digest))
+    torch.save(weights, published(tmp_path, "alexnet-owt-7be5be79.pth", monkeypatch))
 
 
 @pytest.mark.usefixtures("alexnet")
@@ -139,6 +146,42 @@ def test_lpips_is_the_metrics_value_without_what_it_keeps(monkeypatch: pytest.Mo
     assert float(lpips(one, other)) == pytest.approx(expected)
     assert expected > 0
     assert float(lpips(one, one)) == 0
+
+
+class Untrained(FeatureExtractorInceptionV3):
+    """FID's network as it is made, its convolutions drawn at random; of its file, nothing."""
+
+    def load_state_dict(self, *_: Any, **__: Any) -> Any:
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                nn.init.constant_(module.weight, 2.0)  # or else little is left of a picture
+
+
+@pytest.mark.slow
+def test_fid_is_that_of_the_published_networks_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    file = published(tmp_path, "weights-inception-2015-12-05-6726825d.pth", monkeypatch)
+    torch.save({}, file)
+    network = Untrained("inception-v3-compat", ["2048"], str(file))
+    torch.save(network.state_dict(), file)
+    inception = load_backbones("no/such").inception
+    assert inception is not None
+    own = FrechetInceptionDistance(2048, feature_extractor_weights_path=str(file)).inception
+    pictures = torch.rand(4, 3, 40, 48) ** torch.arange(1, 5).view(4, 1, 1, 1)
+    fid = FrechetDistance(inception)
+    for picture in pictures[:2]:
+        fid.add_true(picture)
+    for picture in pictures[2:]:
+        fid.add("made", picture)
+    one, two, three, four = own((pictures * 255).round().to(torch.uint8)).double()
+    assert one.shape == (2048,)
+    # Of two pictures each, the covariances have one direction each.
+    means = (one + two - three - four).square().sum() / 4
+    true, made = one - two, three - four
+    spreads = true @ true / 2 + made @ made / 2 - (true @ made).abs()
+    assert fid.distance("made") == pytest.approx(float(means + spreads), rel=1e-3)
 
 
 @pytest.mark.usefixtures("alexnet")
@@ -189,11 +232,7 @@ def test_a_file_that_could_run_code_is_not_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = "alexnet-owt-7be5be79.pth"
-    (tmp_path / "checkpoints").mkdir()
-    torch.save(SimpleNamespace(), tmp_path / "checkpoints" / name)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    digest = SimpleNamespace(hexdigest=lambda: "7be5be79")
-    monkeypatch.setattr(metrics, "hashlib", SimpleNamespace(sha256=lambda _: digest))
+    torch.save(SimpleNamespace(), published(tmp_path, name, monkeypatch))
     assert f"{name} holds more than tensors" in load_backbones("no/such").missing[0]
 
 

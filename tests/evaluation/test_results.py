@@ -1,7 +1,10 @@
 """A set of photographs and descriptions, colorized with the published sampler."""
 
 import json
+import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import nodes
 import numpy as np
@@ -12,7 +15,11 @@ from PIL import Image
 
 from lcad_nodes.evaluation.__main__ import main
 from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide
+from lcad_nodes.evaluation.compare import SAME, compare
 from lcad_nodes.evaluation.matching import Files, match
+from lcad_nodes.evaluation.metrics import Backbones
+from lcad_nodes.evaluation.results import Published, Set, list_wanted
+from lcad_nodes.evaluation.results import colorize as write_results
 from lcad_nodes.host.conditioning import add_luminance, empty_latent
 from lcad_nodes.nodes.instances import GuideAttention, InstancesNode
 from lcad_nodes.nodes.sample import ReferenceSchedule
@@ -127,6 +134,12 @@ def test_what_is_asked_for_is_looked_at_before_the_model_is_loaded(
         colorize(checkpoint, photos, out, "--masks", str(masks))
 
 
+def test_a_checkpoint_that_is_not_there_is_named(photos: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "none.ckpt"
+    with pytest.raises(SystemExit, match=f"There is no checkpoint {re.escape(str(checkpoint))}"):
+        colorize(checkpoint, photos, tmp_path / "out")
+
+
 def test_results_do_not_go_among_the_photographs_themselves(
     small_checkpoint: Path, photos: Path
 ) -> None:
@@ -210,6 +223,48 @@ def test_what_is_made_finds_its_photograph_and_its_description_again(
         ("a.jpg", "a blue cup", "a.jpg_2.png"),
         ("vg/1.jpg", "a hat", "1_0.png"),
     }
+
+
+def test_true_colors_are_the_truth_where_they_are_compared_at_the_size_they_are_made_at(
+    photos: Path, tmp_path: Path
+) -> None:
+    captions, out = tmp_path / "captions.json", tmp_path / "out"
+    captions.write_text(json.dumps({"a.jpg": "a cup", "vg/1.jpg": "a hat"}), encoding="utf-8")
+    wanted = list_wanted(Set(photos, captions), out, first=False)
+    how = Published("", "", 64, 2, 7.0, "decoder", 0, False, "", 3.0, "reference", "sum")
+    perfect: Any = SimpleNamespace(
+        read=lambda image: image,
+        sample_as_published=lambda colors, *_: colors,
+        decode=lambda colors, *_: colors,
+    )
+    write_results(perfect, wanted, out, how)
+    comparison = compare(Files([out], photos), Backbones(None, None, None, ()), 64)
+    assert f"Of out, 2 are {SAME}: a_0, vg/1_0." in comparison.notes
+
+
+def test_a_photograph_is_colorized_by_what_it_is_compared_by(tmp_path: Path) -> None:
+    photos, captions, out = tmp_path / "photos", tmp_path / "captions.json", tmp_path / "out"
+    for name in ("a.jpg", "a_1.jpg", "x/1.jpg", "y/1.jpg", "z/b.jpg"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).touch()
+    said = {
+        **{"a.png_1": "of another type", "a_1.jpg": "named as a result would be"},
+        **{"1.jpg": "which of the two?", "y/1.jpg": "in y", "other/b.jpg": "of that name"},
+    }
+    captions.write_text(json.dumps(said), encoding="utf-8")
+    wanted = list_wanted(Set(photos, captions), out, first=False)
+    described = {(w.photo.relative_to(photos).as_posix(), w.text) for w in wanted}
+    assert described == {
+        ("a.jpg", "of another type"),
+        ("a_1.jpg", "named as a result would be"),
+        ("y/1.jpg", "in y"),
+        ("z/b.jpg", "of that name"),
+    }
+    for picture in wanted:
+        (out / picture.name).parent.mkdir(parents=True, exist_ok=True)
+        (out / picture.name).touch()
+    requests, _ = match(Files([out], photos, captions))
+    assert {(r.truth.relative_to(photos).as_posix(), r.text) for r in requests} == described
 
 
 def test_captions_of_other_photographs_are_refused(

@@ -37,9 +37,7 @@ class PhotoFolder(Dataset[Sample]):
         if not paths:
             raise DataError(f"{folder} holds no photos ({', '.join(sorted(READABLE))})")
         said = read_captions(captions) if captions else {}
-        self.photos = [
-            Photo(str(p), p, captions_of(p.relative_to(folder), said) or ()) for p in paths
-        ]
+        self.photos = [Photo(str(p), p, captions_of(p.relative_to(folder), said)) for p in paths]
         described = sum(bool(photo.texts) for photo in self.photos)
         if captions and not described:
             raise DataError(
