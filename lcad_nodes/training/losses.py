@@ -97,9 +97,11 @@ class LastLayer:
         return (first / (second + 1e-4)).clamp(0, 1e4)
 
     def _slope(self, loss: Tensor, decoded: Tensor) -> Tensor:
-        (slope,) = torch.autograd.grad(loss, decoded, retain_graph=True)
+        # Of means: half precision would take the many values' small gradients for zero.
+        scale = decoded.numel() / 4096
+        (slope,) = torch.autograd.grad(scale * loss, decoded, retain_graph=True)
         shape = self.layer.weight.shape
-        return conv2d_weight(self.input, shape, slope.float(), padding=1)
+        return conv2d_weight(self.input, shape, slope.float() / scale, padding=1)
 
 
 def load_lpips(backbone: Path) -> nn.Module:
