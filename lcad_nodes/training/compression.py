@@ -1,6 +1,7 @@
 """Stage 1: the luminance-guided autoencoder (paper section 3.1)."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -84,7 +85,9 @@ class Compression(nn.Module):
         """
         config = self.config
         image = 2 * batch.images - 1
-        decoded, kl = self._decode(image, batch.images, batch.numbers)
+        judged = bool(config.adversarial_weight) and step >= config.adversarial_start
+        with self.last_layer.watched() if judged else nullcontext():
+            decoded, kl = self._decode(image, batch.images, batch.numbers)
         residual = (image - decoded).abs()
         map_ = artifact_map(image, decoded, config.artifact_window, config.artifact_power)
         figures = {"artifact": (map_ * residual).mean(), "plain": residual.mean(), "kl": kl}
@@ -106,7 +109,7 @@ class Compression(nn.Module):
         level = self.config.latent_noise / SCALE_FACTOR * uniform[:, None, None, None]
         spread = posterior.std + level.to(posterior.std)
         code = posterior.mean + spread * noise.to(posterior.mean)
-        with add_luminance(self.vae.decoder, features), self.last_layer.watched():
+        with add_luminance(self.vae.decoder, features):
             decoded = self.vae.decode(code).sample  # pyright: ignore
         return decoded.float(), posterior.kl().mean() / posterior.mean[0].numel()
 

@@ -68,7 +68,7 @@ class LastLayer:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Remember what the layer reads for as long as the context lasts."""
+        """Remember what the layer reads in the context, until the weight is computed."""
 
         def remember(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             self.input = inputs[0].detach().float()
@@ -92,6 +92,7 @@ class LastLayer:
             decoded: what the layer gave, and both were computed from.
         """
         slopes = torch.stack([self._slope(x, decoded) for x in (reconstruction, adversarial)])
+        self.input = torch.empty(0)  # as large as the picture, times the layer's width
         means: Any = reduce(slopes, "mean")
         first, second = means.flatten(1).norm(dim=1)
         return (first / (second + 1e-4)).clamp(0, 1e4)
