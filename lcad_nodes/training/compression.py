@@ -56,7 +56,8 @@ class Compression(nn.Module):
             LayoutError: if the checkpoint to start from has no autoencoder.
         """
         super().__init__()
-        self.config, self.start = config, start
+        self.config = config
+        self.rest = replace(start, vae={}, encoder={})
         self.vae, self.encoder = _networks(config, start)
         if config.train != "all":
             self.vae.requires_grad_(False)
@@ -133,7 +134,7 @@ class Compression(nn.Module):
     def checkpoint(self) -> StateDict:
         """Return the tensors of both networks, and what else the start had, in the layout."""
         vae = checkpoint.vae_from_diffusers(self.vae.state_dict())
-        parts = replace(self.start, vae=vae, encoder=self.encoder.state_dict())
+        parts = replace(self.rest, vae=vae, encoder=self.encoder.state_dict())
         return checkpoint.join(parts)
 
     @torch.no_grad()
@@ -226,8 +227,8 @@ def train(config: CompressionConfig) -> Path:
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)
-    start = read_checkpoint(Path(config.start)) if config.start else NOTHING
-    stage = Compression(config, start)
+    # Kept in no variable of its own: the networks have copied what they need.
+    stage = Compression(config, read_checkpoint(Path(config.start)) if config.start else NOTHING)
     fit = Fit(stage, config.fit, "compression", config.data.size)
     pictures = partial(batches, config.data, config.fit.batch, fit.accelerator)
     shown = cache(partial(first_batch, config.data, fit.accelerator))
