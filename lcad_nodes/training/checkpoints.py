@@ -1,6 +1,7 @@
 """Checkpoint files: read without running anything in them, written whole or not at all."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -22,7 +23,10 @@ UNREADABLE = (
 
 
 def read_checkpoint(path: Path) -> CheckpointParts:
-    """Read a single file's networks, in single precision; see `read_tensors`.
+    """Read a single file's networks; see `read_tensors`.
+
+    Autoencoder and luminance encoder come in single precision, to be compared with others; UNet
+    and text encoder, most of a file, as it has them: a network that takes them widens them.
 
     Raises:
         LayoutError: if the UNet is of another family than Stable Diffusion 1.x.
@@ -32,7 +36,12 @@ def read_checkpoint(path: Path) -> CheckpointParts:
         raise LayoutError(
             f"{path} is a model of {found}, but L-CAD extends {FAMILY}: start from one of those"
         )
-    return split({k: v.float() if v.is_floating_point() else v for k, v in tensors.items()})
+    parts = split(tensors)
+    vae, encoder = (
+        {k: v.float() if v.is_floating_point() else v for k, v in part.items()}
+        for part in (parts.vae, parts.encoder)
+    )
+    return replace(parts, vae=vae, encoder=encoder)
 
 
 def read_tensors(path: Path) -> StateDict:

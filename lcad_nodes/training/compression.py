@@ -1,6 +1,7 @@
 """Stage 1: the luminance-guided autoencoder (paper section 3.1)."""
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -55,7 +56,8 @@ class Compression(nn.Module):
             LayoutError: if the checkpoint to start from has no autoencoder.
         """
         super().__init__()
-        self.config, self.start = config, start
+        self.config = config
+        self.rest = replace(start, vae={}, encoder={})
         self.vae, self.encoder = _networks(config, start)
         if config.train != "all":
             self.vae.requires_grad_(False)
@@ -84,7 +86,9 @@ class Compression(nn.Module):
         """
         config = self.config
         image = 2 * batch.images - 1
-        decoded, kl = self._decode(image, batch.images, batch.numbers)
+        judged = bool(config.adversarial_weight) and step >= config.adversarial_start
+        with self.last_layer.watched() if judged else nullcontext():
+            decoded, kl = self._decode(image, batch.images, batch.numbers)
         residual = (image - decoded).abs()
         map_ = artifact_map(image, decoded, config.artifact_window, config.artifact_power)
         figures = {"artifact": (map_ * residual).mean(), "plain": residual.mean(), "kl": kl}
@@ -106,7 +110,7 @@ class Compression(nn.Module):
         level = self.config.latent_noise / SCALE_FACTOR * uniform[:, None, None, None]
         spread = posterior.std + level.to(posterior.std)
         code = posterior.mean + spread * noise.to(posterior.mean)
-        with add_luminance(self.vae.decoder, features), self.last_layer.watched():
+        with add_luminance(self.vae.decoder, features):
             decoded = self.vae.decode(code).sample  # pyright: ignore
         return decoded.float(), posterior.kl().mean() / posterior.mean[0].numel()
 
@@ -130,7 +134,7 @@ class Compression(nn.Module):
     def checkpoint(self) -> StateDict:
         """Return the tensors of both networks, and what else the start had, in the layout."""
         vae = checkpoint.vae_from_diffusers(self.vae.state_dict())
-        parts = replace(self.start, vae=vae, encoder=self.encoder.state_dict())
+        parts = replace(self.rest, vae=vae, encoder=self.encoder.state_dict())
         return checkpoint.join(parts)
 
     @torch.no_grad()
@@ -223,8 +227,8 @@ def train(config: CompressionConfig) -> Path:
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)
-    start = read_checkpoint(Path(config.start)) if config.start else NOTHING
-    stage = Compression(config, start)
+    # Kept in no variable of its own: the networks have copied what they need.
+    stage = Compression(config, read_checkpoint(Path(config.start)) if config.start else NOTHING)
     fit = Fit(stage, config.fit, "compression", config.data.size)
     pictures = partial(batches, config.data, config.fit.batch, fit.accelerator)
     shown = cache(partial(first_batch, config.data, fit.accelerator))

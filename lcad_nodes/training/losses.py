@@ -68,7 +68,7 @@ class LastLayer:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Remember what the layer reads for as long as the context lasts."""
+        """Remember what the layer reads in the context, until the weight is computed."""
 
         def remember(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
             self.input = inputs[0].detach().float()
@@ -92,14 +92,17 @@ class LastLayer:
             decoded: what the layer gave, and both were computed from.
         """
         slopes = torch.stack([self._slope(x, decoded) for x in (reconstruction, adversarial)])
+        self.input = torch.empty(0)  # as large as the picture, times the layer's width
         means: Any = reduce(slopes, "mean")
         first, second = means.flatten(1).norm(dim=1)
         return (first / (second + 1e-4)).clamp(0, 1e4)
 
     def _slope(self, loss: Tensor, decoded: Tensor) -> Tensor:
-        (slope,) = torch.autograd.grad(loss, decoded, retain_graph=True)
+        # Of means: half precision would take the many values' small gradients for zero.
+        scale = decoded.numel() / 4096
+        (slope,) = torch.autograd.grad(scale * loss, decoded, retain_graph=True)
         shape = self.layer.weight.shape
-        return conv2d_weight(self.input, shape, slope.float(), padding=1)
+        return conv2d_weight(self.input, shape, slope.float() / scale, padding=1)
 
 
 def load_lpips(backbone: Path) -> nn.Module:

@@ -17,6 +17,13 @@ from lcad_nodes.training.data.captions import Detail, shorten, tells_sides
         ("the grey dog", 0.5, "the dog"),
         ("The car is red.", 0.5, "The car is"),
         ("a dog", 0.5, "a dog"),
+        ("A Black and white dog on a red table", 0.0, "A dog on a red table"),
+        ("a red and white and blue flag", 0.99, "a flag"),
+        ("a green and silver hydrant", 0.5, "a silver hydrant"),
+        ("a black-and-white dog", 0.5, "a black-and-white dog"),
+        ("an orange cat", 0.5, "a cat"),
+        ("A white umbrella", 0.5, "An umbrella"),
+        ("a white urinal", 0.5, "a urinal"),
     ],
 )
 def test_a_shortened_description_lacks_a_part_or_a_color(

@@ -39,14 +39,16 @@ def test_half_precision_and_lightning_files_are_read(
     monkeypatch.setitem(sys.modules, name, module)
     state = {module.ModelCheckpoint: {"best_model_score": np.float64(0.5)}}
     path = tmp_path / f"a{suffix}"
-    tensors = {"model.diffusion_model.w": torch.ones(2).half(), "model_ema.w": torch.ones(1)}
+    names = ("model.diffusion_model.w", "first_stage_model.w", "model_ema.w")
+    tensors = {name: torch.ones(2).half() for name in names}
     if suffix == ".ckpt":
         torch.save({"state_dict": tensors, "global_step": 3, "callbacks": state}, path)
     else:
         save_checkpoint(tensors, path, 64)
     parts = read_checkpoint(path)
-    assert parts.unet["w"].dtype == torch.float32
-    assert parts.vae == parts.text == {}
+    assert parts.unet["w"].dtype == torch.float16
+    assert parts.vae["w"].dtype == torch.float32
+    assert parts.encoder == parts.text == {}
 
 
 @pytest.mark.parametrize(

@@ -1,24 +1,31 @@
 """Stage 1: it starts well, it learns, and its latents end up standardized."""
 
 import copy
+import weakref
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 from golden_weights import Golden, text_encoder_state_dict
 from safetensors.torch import load_file
+from torch import Tensor
 from vgg16_file import write_vgg16
 
 from lcad_nodes.color.artifact import artifact_map
+from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, StateDict, join, split
 from lcad_nodes.model.luminance import network_input
 from lcad_nodes.scenes.builder import SceneBuilder
-from lcad_nodes.training.checkpoints import save_checkpoint
+from lcad_nodes.training import compression
+from lcad_nodes.training.checkpoints import read_checkpoint, save_checkpoint
 from lcad_nodes.training.compression import NOTHING, Compression, standardize_latents, train
-from lcad_nodes.training.config import CompressionConfig, DataConfig, FitConfig
+from lcad_nodes.training.config import CompressionConfig, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.data.batches import Batch, batches
+from lcad_nodes.training.diffusion import Diffusion
 from lcad_nodes.training.networks import SCALE_FACTOR, VAEConfig, load_vae
 
 
@@ -118,6 +125,48 @@ def test_only_the_luminance_encoder_trains_beside_a_pretrained_autoencoder(
     assert set(after) - set(before) == {n for n in after if "g_encoder" in n}
 
 
+def test_a_unet_of_half_precision_is_carried_on_as_it_is_and_starts_stage_two_the_same(
+    config: CompressionConfig, small_checkpoint: Path, tmp_path: Path
+) -> None:
+    halves = {name: tensor.half() for name, tensor in load_file(small_checkpoint).items()}
+    start, written, single = (tmp_path / f"{n}.safetensors" for n in ("start", "written", "single"))
+    save_checkpoint(halves, start, 32)
+    stage = Compression(replace(config, start=str(start)), read_checkpoint(start))
+    save_checkpoint(stage.checkpoint(), written, 32)
+    carried = {n: t for n, t in load_file(written).items() if not n.startswith("first_stage_model")}
+    assert {tensor.dtype for tensor in carried.values()} == {torch.float16}
+    assert all(torch.equal(tensor, halves[name]) for name, tensor in carried.items())
+    save_checkpoint({n: t.float() for n, t in load_file(written).items()}, single, 32)
+    words = DiffusionConfig(config.data, config.fit, start="stage 1's", tokenizer="")
+    stages = [Diffusion(words, read_checkpoint(path)).checkpoint() for path in (written, single)]
+    assert all(torch.equal(stages[0][name], stages[1][name]) for name in stages[1])
+    loaded = [load_checkpoint(str(path)) for path in (written, single)]
+    text = "clip.cond_stage_model.clip_l.transformer.text_model"
+    for network in ("model.model.diffusion_model", text):
+        a, b = (attrgetter(network)(one).state_dict() for one in loaded)
+        assert all(a[name].dtype == b[name].dtype and torch.equal(a[name], b[name]) for name in a)
+
+
+def test_the_autoencoder_that_training_starts_from_is_let_go(
+    config: CompressionConfig, golden: Golden, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Tensor]] = []
+
+    def read(path: Path) -> CheckpointParts:
+        start = read_checkpoint(path)
+        held.extend(weakref.ref(t) for t in (*start.vae.values(), *start.encoder.values()))
+        return start
+
+    def run(*_: Any) -> Path:
+        assert held
+        assert all(tensor() is None for tensor in held)
+        return Path()
+
+    monkeypatch.setattr(compression, "read_checkpoint", read)
+    monkeypatch.setattr(compression.Fit, "run", run)
+    train(replace(config, start=str(golden.checkpoint)))
+
+
 def test_a_decoder_trains_alone_and_leaves_the_unet_what_it_reads(
     config: CompressionConfig, golden: Golden
 ) -> None:
@@ -184,6 +233,18 @@ def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -
     loss.backward()
     weights = [p for p in stage.discriminator.parameters() if p.ndim == 4]
     assert all(p.grad is not None and p.grad.any() for p in weights)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_nothing_is_remembered_for_a_discriminator_beyond_its_use(
+    config: CompressionConfig, weight: float
+) -> None:
+    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=weight)
+    stage = Compression(replace(small, adversarial_start=1), NOTHING)
+    for step in (0, 1):
+        stage(batch, step)
+        assert not stage.last_layer.input.numel()
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """Stage 2: it learns, goes on exactly where it stopped, and the host loads what it writes."""
 
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from torch import Tensor
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
 from lcad_nodes.training import diffusion
+from lcad_nodes.training.checkpoints import read_checkpoint
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import HIDDEN, Diffusion, EncodedBatch, timesteps, train
 from lcad_nodes.training.guidance import Instances
@@ -106,6 +108,26 @@ def test_published_training_changes_new_channels_and_output_blocks_alone(
     changed = {n for n in before if n != first and not torch.equal(after[n], before[n])}
     output_blocks = {n for n in before if n.startswith("model.diffusion_model.output_blocks.")}
     assert changed == output_blocks
+
+
+def test_unet_and_text_encoder_that_training_starts_from_are_let_go(
+    config: DiffusionConfig, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[weakref.ref[Tensor]] = []
+
+    def read(path: Path) -> CheckpointParts:
+        start = read_checkpoint(path)
+        held.extend(weakref.ref(t) for t in (*start.unet.values(), *start.text.values()))
+        return start
+
+    def run(*_: Any) -> Path:
+        assert held
+        assert all(tensor() is None for tensor in held)
+        return Path()
+
+    monkeypatch.setattr(diffusion, "read_checkpoint", read)
+    monkeypatch.setattr(diffusion.Fit, "run", run)
+    train(replace(config, start=str(small_checkpoint)))
 
 
 def test_a_unet_too_narrow_to_pass_the_latent_starts_at_random(

@@ -85,3 +85,16 @@ def test_the_adaptive_weight_is_the_ratio_of_gradients_by_the_last_weights(froze
         decoded = layer(features)
     weight = last.adaptive_weight(decoded.abs().mean(), decoded.square().mean(), decoded)
     assert weight.item() == pytest.approx((first / (second + 1e-4)).item(), rel=1e-4)
+
+
+def test_half_precision_leaves_the_adaptive_weight_as_it_is() -> None:
+    layer, judge = nn.Conv2d(8, 3, 3, padding=1), nn.Conv2d(3, 8, 3)
+    features = torch.rand(4, 8, 256, 256, requires_grad=True)
+    last, weights = LastLayer(layer), []
+    for half in (False, True):
+        with torch.autocast("cpu", torch.float16, enabled=half):
+            with last.watched():
+                decoded = layer(features).float()
+            judged = 0.03 * judge(decoded).float().square().mean()
+            weights.append(last.adaptive_weight(judged, decoded.mean(), decoded).item())
+    assert weights[1] == pytest.approx(weights[0], rel=0.05)

@@ -15,7 +15,7 @@ from lcad_nodes.training.config import DataConfig
 from lcad_nodes.training.data.batches import Batch, batches
 from lcad_nodes.training.data.captions import Detail
 from lcad_nodes.training.data.photos import PhotoFolder
-from lcad_nodes.training.data.pictures import Augment, DataError
+from lcad_nodes.training.data.pictures import Augment, DataError, Photo, readable
 
 EVERYTHING = Detail(0, 0)
 WHOLE = Augment(16, 1.0, 0.0, EVERYTHING)
@@ -165,6 +165,24 @@ def test_a_photo_is_not_mirrored_where_the_part_that_tells_sides_was_left_out() 
     sample = augment(image, ("from left to right, a slope",), [0])
     assert sample.text == ""
     assert sample.image[0, 8, -1] > sample.image[0, 8, 0]
+
+
+@pytest.mark.parametrize(("smallest", "read"), [(1.0, (100, 75)), (0.25, (200, 150))])
+def test_a_large_photo_is_read_no_larger_than_its_smallest_crop_needs(
+    tmp_path: Path, smallest: float, read: tuple[int, int]
+) -> None:
+    path = tmp_path / "a.jpg"
+    slope = np.linspace(0, 255, 800).round().astype(np.uint8)
+    whole = Image.fromarray(np.tile(slope, (600, 1))).convert("RGB")
+    whole.save(path)
+    augment = Augment(32, smallest, 0.0, EVERYTHING)
+    ((_, image, _),) = readable([Photo("a", path)], augment.least)
+    assert image.size == read
+    crop, expected = (augment(picture, (), [0]).image for picture in (image, whole))
+    assert torch.allclose(crop, expected, atol=0.02)
+    path.write_bytes(path.read_bytes()[:-1000])
+    with pytest.raises(StopIteration):
+        next(readable([Photo("a", path)], augment.least))
 
 
 def test_photos_are_turned_upright(tmp_path: Path) -> None:

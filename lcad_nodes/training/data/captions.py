@@ -8,6 +8,9 @@ import numpy as np
 from ...color.names import SPELLINGS
 
 _PARTS = re.compile(r"[,.;]+\s*|\s+and\s+(?=(?:an?|the|one|two|three|another|other|i|there)\b)")
+_COLOR = f"(?:{'|'.join(SPELLINGS)})"
+_COLORS = re.compile(rf"(?<!\S){_COLOR}(?: and {_COLOR})*(?: and)?(?!\S) ?", re.IGNORECASE)
+_VOWEL = re.compile(r"(?!one\b|eu|u[nr]i|u[st])[aeiou]", re.IGNORECASE)
 _SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
 
 
@@ -36,21 +39,24 @@ class Detail:
 
 
 def shorten(text: str, place: float) -> str:
-    """Leave out one of a description's parts or, if it has only one, one of its color words.
+    """Leave out one of a description's parts or, if it has only one, what it says of one color.
 
     Args:
-        text: "a red cup, a blue plate and a spoon".
+        text: "a red cup, a blue plate and a spoon"; "a black and white dog" becomes "a dog".
         place: in [0, 1): which of them.
     """
     parts = [part for part in _PARTS.split(text) if part]
     if len(parts) > 1:
         del parts[int(place * len(parts))]
         return ", ".join(parts)
-    words = " ".join(parts).split()
-    colors = [index for index, word in enumerate(words) if word.lower() in SPELLINGS]
+    text = " ".join(" ".join(parts).split())
+    colors = list(_COLORS.finditer(text))
     if colors:
-        del words[colors[int(place * len(colors))]]
-    return " ".join(words)
+        color = colors[int(place * len(colors))]
+        rest = text[color.end() :]
+        article = r"\1n " if _VOWEL.match(rest) else r"\1 "
+        text = re.sub(r"\b(a)n? $", article, text[: color.start()], flags=re.IGNORECASE) + rest
+    return text.strip()
 
 
 def tells_sides(text: str) -> bool:

@@ -52,7 +52,7 @@ class PhotoFolder(Dataset[Sample]):
         Raises:
             DataError: if no photo of the round can be read.
         """
-        for photo, image, skipped in readable(self._from(number)):
+        for photo, image, skipped in readable(self._from(number), self.augment.least):
             sample = self.augment(image, photo.texts, [self.seed, number])
             return Sample(sample.image, sample.text, skipped)
         raise DataError(f"not one of the {len(self.photos)} photos can be read")

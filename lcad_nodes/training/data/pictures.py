@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -78,6 +79,11 @@ class Augment:
     flipped: float
     detail: Detail
 
+    @property
+    def least(self) -> int:
+        """Pixels of a photo's shorter side that leave the smallest crop twice its result's."""
+        return ceil(2 * self.size / max(self.smallest, 1e-6) ** 0.5)
+
     def __call__(self, image: Image.Image, texts: tuple[str, ...], seed: list[int]) -> Sample:
         """Make the sample of a seed."""
         rng = np.random.default_rng(seed)
@@ -96,11 +102,17 @@ class Augment:
         return Sample(torch.from_numpy(np.array(cut)).movedim(-1, 0).float() / 255, text)
 
 
-def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tuple[Skipped, ...]]]:
+def readable(
+    photos: Iterable[Photo], least: int
+) -> Iterator[tuple[Photo, Image.Image, tuple[Skipped, ...]]]:
     """Yield one decoded photo for every photo: the next that can be read.
 
     So many come out as go in, and each depends on what follows alone: training can go on at any
     of them without decoding those before.
+
+    Args:
+        photos: to be read one after the other.
+        least: see `read_whole`.
 
     Yields:
         The photo, its picture, and what it stands in for.
@@ -113,7 +125,7 @@ def readable(photos: Iterable[Photo]) -> Iterator[tuple[Photo, Image.Image, tupl
         try:
             if photo.source is None:
                 raise PictureError(photo.reason)
-            image = read_picture(photo.source)
+            image = read_picture(photo.source, least)
         except PictureError as error:
             skipped = (*skipped, Skipped(photo.name, str(error)))
             if len(skipped) == HOPELESS:

@@ -89,7 +89,7 @@ class Shards(IterableDataset[Sample]):
         worker = ((info.id if info else 0) + self.first) % self.workers
         passed = len(range(worker, self.first, self.workers)) * self.batch
         reader = self.process * self.workers + worker
-        photos = readable(self._photos(reader, passed))
+        photos = readable(self._photos(reader, passed), self.augment.least)
         described = False
         for number, (photo, image, skipped) in enumerate(photos, passed):
             described |= bool(photo.texts)
