@@ -35,6 +35,8 @@ STUDIO = 0.12
 """Share of the grounds drawn freely that are light backdrops, nearly without color."""
 FLOOR = 0.5
 """Share of the things drawn freely, and not a photograph's own, that throw a shadow on a floor."""
+GRIDS = ((2, 2), (3, 2), (2, 3), (3, 3))
+"""Columns and rows of crowds."""
 CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
 
 SPOKEN = GRAMMAR.union(*map(str.split, PAINTS))
@@ -114,6 +116,39 @@ class _Layout:
             corner[self.axis] = middle - extent[self.axis] / 2
         left, top = corner.round().astype(int)
         return int(left), int(top)
+
+    def place(self, index: int) -> str | None:
+        """What a description calls the place of an object."""
+        return places_in_line(self.count, self.axis)[index]
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Where the objects of a crowd go, row by row; see `_Layout`.
+
+    Attributes:
+        size: the scene's width and height in pixels.
+        lines: how many columns and rows.
+    """
+
+    size: Size
+    lines: tuple[int, int]
+
+    def room(self, rng: np.random.Generator) -> NDArray[np.float64]:
+        """The width and height that an object may fill."""
+        return np.array(self.size) / np.array(self.lines) * rng.uniform(0.7, 1.05, 2)
+
+    def corner(
+        self, index: int, extent: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[int, int]:
+        """The left and top of an object of this width and height."""
+        cell = np.array([index % self.lines[0], index // self.lines[0]])
+        middle = np.array(self.size) / self.lines * (cell + 0.5 + rng.uniform(-0.1, 0.1, 2))
+        left, top = (middle - np.array(extent) / 2).round().astype(int)
+        return int(left), int(top)
+
+    def place(self, _index: int) -> None:
+        """Nothing: a crowd's descriptions tell no places."""
 
 
 def places_in_line(count: int, axis: int) -> Sequence[str | None]:
@@ -247,6 +282,43 @@ class SceneBuilder:
             background=phrases[-1] if len(phrases) > len(said) else None,
         )
 
+    def crowd(self, seed: int) -> Scene:
+        """A scene of four to nine different things, told by their names and in any order.
+
+        To learn names from: it shows three times as many things as others of its size do. It is
+        square and, half of the time, like an old photograph.
+
+        Args:
+            seed: zero or more; the same seed gives the same scene.
+
+        Raises:
+            SceneError: there are too few cut-outs of different names.
+        """
+        rng = np.random.default_rng(seed)
+        size = (self.size, self.size)
+        grid = _Grid(size, GRIDS[rng.integers(len(GRIDS))])
+        count = grid.lines[0] * grid.lines[1]
+        ground, _ = self._ground(size, rng, natural=False, basic=False)
+        cutouts, _ = self._choose(count, "different", rng)
+        colors = _colors(count, rng, basic=False, same=False, painted=True)
+        placed = [
+            self._place(cutout, color, index, grid, rng)
+            for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
+        ]
+        image, masks = _compose(_Arrangement(ground, None, placed, False, False), rng, FLOOR)
+        said = list(enumerate(placed))
+        rng.shuffle(said)  # pyright: ignore
+        text, phrases = describe([Mention(o.name, o.color) for _, o in said], None, rng)
+        phrase_of = dict(zip((index for index, _ in said), phrases, strict=True))
+        return Scene(
+            image=self._develop(image, rng, old=rng.random() < 0.5),
+            text=text,
+            objects=tuple(
+                SceneObject(thing.name, thing.color, phrase_of[index], mask)
+                for index, (thing, mask) in enumerate(zip(placed, masks, strict=True))
+            ),
+        )
+
     def _sides(self, aspect: float) -> Size:
         longer = self.size + round(self.size * (max(aspect, 1 / aspect) - 1) / 8) * 8
         return (longer, self.size) if aspect > 1 else (self.size, longer)
@@ -358,7 +430,7 @@ class SceneBuilder:
         cutout: CutOut,
         color: str | None,
         index: int,
-        layout: _Layout,
+        layout: _Layout | _Grid,
         rng: np.random.Generator,
     ) -> _Placed:
         """The cut-out painted, scaled, turned, and put into its part of the scene."""
@@ -369,8 +441,7 @@ class SceneBuilder:
             shading = np.asarray(_turn(cutout.shading, room, rng))
             image = Image.fromarray(self._painter.paint(shading, color, rng))
         corner = layout.corner(index, image.size, rng)
-        place = places_in_line(layout.count, layout.axis)[index]
-        return _Placed(image, corner, cutout.name, color, place)
+        return _Placed(image, corner, cutout.name, color, layout.place(index))
 
 
 def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:

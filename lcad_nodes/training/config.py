@@ -21,7 +21,7 @@ OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
-OF_MASKS = ("guided", "guidance", "localization_weight", "naming_weight", "thing_weight")
+OF_MASKS = ("guided", "guidance", "localization_weight", "naming_weight", "crowds", "thing_weight")
 """Keys that are of masks, which only made-up scenes bring."""
 
 
@@ -248,9 +248,10 @@ class DiffusionConfig:
             noisiest twentieth of the timesteps, where no colors are seen: what things are called is
             learned from all of a batch's things and phrases, and not only from which one of two in
             one scene a color is on. 0 is the published training.
-        naming_pictures: more pictures of the pool a forward pass and process, of which
-            `naming_error` alone is learned, by the UNet's way down and middle: six times as many
-            of these as of others are seen in a CPU's hour.
+        crowds: how many crowds (`SceneBuilder.crowd`) a forward pass and process, of which
+            `naming_error` alone is learned, by the UNet's way down and middle. Beside `pool` scenes
+            as many crowds are kept, and an eighth of these is new. A CPU's hour shows many
+            more things so than in scenes that noise is taken off.
         thing_weight: factor of the error where something lies that the description names, of
             pictures with known masks. What is best to predict stays the same; a small batch tells
             more of it, since nobody can guess the rest. 1 is the published loss.
@@ -275,19 +276,21 @@ class DiffusionConfig:
     guidance: float = 3.0
     localization_weight: float = 0.0
     naming_weight: float = 0.0
-    naming_pictures: int = 0
+    crowds: int = 0
     thing_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
         weights = ("localization_weight", "naming_weight", "thing_weight")
-        _check(self, (*weights, "guidance", "noise_offset", "pool", "naming_pictures"), 0)
+        _check(self, (*weights, "guidance", "noise_offset", "pool", "crowds"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.data.stamps:
             _refuse(self, OF_MASKS, "folder or shards, which bring no masks")
-        if self.naming_pictures and not (self.pool and self.naming_weight):
-            raise ConfigError("naming_pictures are of the pool: set pool and naming_weight, too")
+        if self.crowds and not (self.pool and self.naming_weight):
+            raise ConfigError(
+                "crowds are kept, and names learned from them: set pool and naming_weight"
+            )
         if self.attention and self.train == "published":
             raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":

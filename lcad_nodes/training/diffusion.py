@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -53,6 +53,8 @@ from .start import passes_latents, start_with_identity
 logger = logging.getLogger(__name__)
 HIDDEN = 950
 """Timestep from which on noise hides the colors of things."""
+NAMED_TIMES = 8
+"""How often a crowd is learned from, on average."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +62,12 @@ class EncodedBatch:
     """What the UNet learns from.
 
     Attributes:
-        latents: Bx4xhxw, scaled.
+        latents: Bx4xhxw, scaled; of crowds Bx0.
         luminance: BxCxhxw, luminance[9].
         tokens: Bx77 token numbers.
         numbers: B, int64 on the CPU; see `Batch`.
         instances: what each description names, and where it is.
-        more: pictures that names alone are learned from; see `DiffusionConfig.naming_pictures`.
+        crowds: more pictures, that names alone are learned from; see `DiffusionConfig`.
     """
 
     latents: Tensor
@@ -73,7 +75,7 @@ class EncodedBatch:
     tokens: Tensor
     numbers: Tensor
     instances: Sequence[Instances] = ()
-    more: "EncodedBatch | None" = None
+    crowds: "EncodedBatch | None" = None
 
 
 class FrozenEncoders:
@@ -94,15 +96,21 @@ class FrozenEncoders:
     def __call__(self, batch: Batch) -> EncodedBatch:
         """Encode a batch; the latent is the posterior's mean."""
         with self.accelerator.autocast():
-            luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
             posterior = self.vae.encode(2 * batch.images - 1).latent_dist  # pyright: ignore
-        latents = posterior.mean.float() * SCALE_FACTOR
+        return replace(self.crowds(batch), latents=posterior.mean.float() * SCALE_FACTOR)
+
+    @torch.no_grad()
+    def crowds(self, batch: Batch) -> EncodedBatch:
+        """Encode a batch without its colors."""
+        with self.accelerator.autocast():
+            luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
         found = [
-            find_instances(self.tokenizer, text, objects, latents.shape[-2:])
+            find_instances(self.tokenizer, text, objects, luminance.shape[-2:])
             for text, objects in zip(batch.texts, batch.objects, strict=True)
         ]
-        instances = [replace(one, masks=one.masks.to(latents.device)) for one in found]
-        return EncodedBatch(latents, luminance, self.tokens(batch.texts), batch.numbers, instances)
+        instances = [replace(one, masks=one.masks.to(luminance.device)) for one in found]
+        nothing = luminance.new_zeros(len(luminance), 0)
+        return EncodedBatch(nothing, luminance, self.tokens(batch.texts), batch.numbers, instances)
 
     def tokens(self, texts: list[str]) -> Tensor:
         """Turn B texts into Bx77 token numbers."""
@@ -222,21 +230,22 @@ class Diffusion(nn.Module):
             if weight:
                 figures[name] = torch.stack(found).mean()
                 loss = loss + weight * figures[name]
-        if batch.more is not None:
-            figures["names"] = self._names(batch.more)
+        if batch.crowds is not None:
+            figures["names"] = self._names(batch.crowds)
             loss = loss + config.naming_weight * figures["names"]
         return loss, {name: figure.detach() for name, figure in figures.items()}
 
     def _names(self, batch: EncodedBatch) -> Tensor:
         """Compute `naming_error` where noise hides all colors, on the UNet's way down."""
+        shape = len(batch.luminance), LATENT_CHANNELS, *batch.luminance.shape[2:]
         seed, offset = self.config.data.seed, self.config.noise_offset
-        uniform, noise = draws(-1 - batch.numbers, batch.latents.shape, seed, offset)
-        t = timesteps(uniform.to(batch.latents), 1.0, 1.0)
-        noisy = self.schedule.add_noise(batch.latents, noise.to(batch.latents), t)  # pyright: ignore
+        uniform, noise = draws(-1 - batch.numbers, torch.Size(shape), seed, offset)
+        uniform, noise = uniform.to(batch.luminance), noise.to(batch.luminance)
+        t = timesteps(uniform, 1.0, 1.0)
         context = self.text(batch.tokens).last_hidden_state
         nowhere, everywhere = [False] * len(t), [True] * len(t)
         with self.attention.toward(batch.instances, nowhere, everywhere) as mistaken:
-            read_down(self.unet, conditioned_input(noisy, batch.luminance), t, context)
+            read_down(self.unet, conditioned_input(noise, batch.luminance), t, context)
         return torch.stack(mistaken.naming).mean()
 
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
@@ -331,43 +340,55 @@ class Pool:
 
     def batches(self, first: int) -> Iterator[EncodedBatch]:
         """Yield batches from step `first` on; fills the window before the first."""
-        config = self.config
-        fresh = config.fresh if config.pool else config.fit.batch
-        kept = max(config.pool // fresh, 1)
-        source = batches(config.data, fresh, self.accelerator, first)
-        window: deque[EncodedBatch] = deque(maxlen=kept)
-        step = first
-        for scenes in source:
-            window.append(self.encode(scenes))
-            if len(window) < kept:
-                continue
-            yield self._draw(window, step) if config.pool else window[0]
-            step += 1
-
-    def _draw(self, window: Sequence[EncodedBatch], step: int) -> EncodedBatch:
-        generator = torch.Generator().manual_seed(
-            (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
-            + self.accelerator.process_index
-        )
-        shape = window[0].latents.shape
-        alike = [scenes for scenes in window if scenes.latents.shape == shape]
-
-        places = [(scenes, n) for scenes in alike for n in range(len(scenes.latents))]
-        named = [(scenes, n) for scenes, n in places if scenes.instances[n].tokens]
-
-        def draw(places: Sequence[tuple[EncodedBatch, int]], count: int) -> EncodedBatch:
-            numbers = torch.randint(len(places), (count,), generator=generator)
-            chosen = [places[number] for number in numbers.tolist()]
-            return EncodedBatch(
-                torch.stack([scenes.latents[n] for scenes, n in chosen]),
-                torch.stack([scenes.luminance[n] for scenes, n in chosen]),
-                torch.stack([scenes.tokens[n] for scenes, n in chosen]),
-                draw_numbers(step, count, self.accelerator),
-                [scenes.instances[n] for scenes, n in chosen],
+        config, data = self.config, self.config.data
+        if not config.pool:
+            for scenes in batches(data, config.fit.batch, self.accelerator, first):
+                yield self.encode(scenes)
+        windows = self._windows(first, config.fresh, self.encode)
+        fresh = -(-config.crowds // NAMED_TIMES)
+        crowds = self._windows(first, fresh, self.encode.crowds, crowds=True)
+        for step, window in enumerate(windows, first):
+            generator = torch.Generator().manual_seed(
+                (data.seed * 1_000_003 + step) * self.accelerator.num_processes
+                + self.accelerator.process_index
             )
+            batch = self._draw(window, config.fit.batch, step, generator)
+            if config.crowds:
+                crowd = self._draw(next(crowds), config.crowds, step, generator)
+                batch = replace(batch, crowds=crowd)
+            yield batch
 
-        batch, more = draw(places, self.config.fit.batch), self.config.naming_pictures
-        return replace(batch, more=draw(named, more)) if more and named else batch
+    def _windows(
+        self,
+        first: int,
+        fresh: int,
+        encode: Callable[[Batch], EncodedBatch],
+        *,
+        crowds: bool = False,
+    ) -> Iterator[Sequence[EncodedBatch]]:
+        """Yield what is kept at each step, with `fresh` new scenes."""
+        kept = max(self.config.pool // fresh, 1)
+        window: deque[EncodedBatch] = deque(maxlen=kept)
+        for scenes in batches(self.config.data, fresh, self.accelerator, first, crowds=crowds):
+            window.append(encode(scenes))
+            if len(window) == kept:
+                yield window
+
+    def _draw(
+        self, window: Sequence[EncodedBatch], count: int, step: int, generator: torch.Generator
+    ) -> EncodedBatch:
+        shape = window[0].luminance.shape
+        alike = [scenes for scenes in window if scenes.luminance.shape == shape]
+        size = len(alike[0].luminance)
+        chosen = torch.randint(len(alike) * size, (count,), generator=generator)
+        places = [(alike[int(n) // size], int(n) % size) for n in chosen]
+        return EncodedBatch(
+            torch.stack([scenes.latents[n] for scenes, n in places]),
+            torch.stack([scenes.luminance[n] for scenes, n in places]),
+            torch.stack([scenes.tokens[n] for scenes, n in places]),
+            draw_numbers(step, count, self.accelerator),
+            [scenes.instances[n] for scenes, n in places],
+        )
 
 
 def train(config: DiffusionConfig) -> Path:

@@ -283,26 +283,26 @@ def test_names_are_learned_where_noise_hides_colors(
         assert (figures["naming"] > 0) == learned
 
 
-def test_more_pictures_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig) -> None:
+def test_crowds_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig) -> None:
     stage = Diffusion(
         replace(from_nothing, naming_weight=2.0), split(load_file(from_nothing.start))
     )
     known = [Instances(torch.ones(1, 8, 8), ((2, 3),))] * 2
     batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
 
-    def learn(more: EncodedBatch | None) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
+    def learn(crowds: EncodedBatch | None) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
         stage.zero_grad()
-        loss, figures = stage(replace(batch, more=more), 0)
+        loss, figures = stage(replace(batch, crowds=crowds), 0)
         loss.backward()
         blocks = (stage.unet.conv_in, stage.unet.mid_block, stage.unet.up_blocks)
         gradients = [torch.cat([_gradient(p) for p in block.parameters()]) for block in blocks]
         return loss.detach(), figures, gradients
 
     alone, _, without = learn(None)
-    loss, figures, with_more = learn(batch)
+    loss, figures, with_crowds = learn(replace(batch, latents=torch.zeros(2, 0)))
     assert figures["names"] > 0
     torch.testing.assert_close(loss, alone + 2 * figures["names"])
-    assert [torch.equal(*pair) for pair in zip(without, with_more, strict=True)] == [
+    assert [torch.equal(*pair) for pair in zip(without, with_crowds, strict=True)] == [
         False,
         False,
         True,
@@ -310,15 +310,25 @@ def test_more_pictures_teach_names_on_the_way_down_alone(from_nothing: Diffusion
 
 
 @pytest.mark.slow
-def test_more_pictures_are_those_of_the_pool_that_name_things(
+def test_crowds_are_kept_and_drawn_anew_and_training_goes_on_with_the_same(
     from_nothing: DiffusionConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[EncodedBatch] = []
     names = Diffusion._names
     monkeypatch.setattr(Diffusion, "_names", lambda self, b: seen.append(b) or names(self, b))
-    train(replace(from_nothing, pool=8, naming_weight=1.0, naming_pictures=5))
-    assert [len(batch.latents) for batch in seen] == [5, 5]
-    assert all(known.tokens for batch in seen for known in batch.instances)
+    config = replace(from_nothing, naming_weight=1.0, crowds=10)
+    train(config)
+    longer = replace(config.fit, steps=4)
+    train(replace(config, fit=longer))
+    gone_on = [batch.luminance for batch in seen]
+    seen.clear()
+    train(replace(config, fit=replace(longer, directory=config.fit.directory + "-2")))
+    assert [len(batch.instances) for batch in seen] == [10] * 4
+    assert {len(known.tokens) for batch in seen for known in batch.instances} <= {4, 6, 9}
+    assert all(
+        torch.equal(*pair) for pair in zip(gone_on, [b.luminance for b in seen], strict=True)
+    )
+    assert not torch.equal(gone_on[2], gone_on[3])
 
 
 @torch.no_grad()

@@ -16,7 +16,7 @@ from ..config import DataConfig
 from .captions import Detail
 from .photos import PhotoFolder
 from .pictures import Augment, Sample, Skipped
-from .scenes import Scenes
+from .scenes import Crowds, Scenes
 from .shards import Shards
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Batch:
 
 
 def batches(
-    config: DataConfig, batch: int, accelerator: Accelerator, first: int
+    config: DataConfig, batch: int, accelerator: Accelerator, first: int, *, crowds: bool = False
 ) -> Iterator[Batch]:
     """Yield batches without end.
 
@@ -54,9 +54,10 @@ def batches(
         batch: samples a batch and process.
         accelerator: which process this is, and where batches go.
         first: number of batches to pass over.
+        crowds: whether scenes are crowds.
     """
     seen: set[str] = set()
-    for step, drawn in enumerate(_loader(config, batch, accelerator, first), first):
+    for step, drawn in enumerate(_loader(config, batch, accelerator, first, crowds), first):
         for skipped in drawn.skipped:
             if skipped.name not in seen:
                 seen.add(skipped.name)
@@ -109,7 +110,7 @@ def _collate(samples: Sequence[Sample]) -> _Drawn:
 
 
 def _loader(
-    config: DataConfig, batch: int, accelerator: Accelerator, first: int
+    config: DataConfig, batch: int, accelerator: Accelerator, first: int, crowds: bool
 ) -> DataLoader[Any]:
     def numbers() -> Iterator[list[int]]:
         step = first
@@ -123,7 +124,7 @@ def _loader(
         source = Shards(config.shards, augment, config.seed, batch, reader, first, config.workers)
         order = {"batch_size": batch}
     else:
-        source = _numbered(config, batch)
+        source = Crowds(config, batch) if crowds else _numbered(config, batch)
         order = {"batch_sampler": numbers()}
     return DataLoader(
         source,
