@@ -27,7 +27,7 @@ from ..scenes.builder import SPOKEN
 from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
 from .data.batches import Batch, batches, draw_numbers
-from .guidance import GuidedAttention, Instances, find_instances, install
+from .guidance import Errors, GuidedAttention, Instances, find_instances, install
 from .loop import Figures, Fit
 from .networks import (
     SCALE_FACTOR,
@@ -223,20 +223,20 @@ class Diffusion(nn.Module):
         weights = ((1 - alphas) / alphas).clamp(1, config.largest_weight)
         loss = (weights * errors).mean()
         figures = {"unweighted": squares.detach().mean(dim=(1, 2)).mean()}
+        crowds = self._read(batch.crowds) if batch.crowds else Errors([], [])
         for name, weight, found in (
             ("localization", config.localization_weight, mistaken.localization),
             ("naming", config.naming_weight, mistaken.naming),
+            ("crowds_localization", config.localization_weight, crowds.localization),
+            ("crowds_naming", config.naming_weight, crowds.naming),
         ):
-            if weight:
+            if found:
                 figures[name] = torch.stack(found).mean()
                 loss = loss + weight * figures[name]
-        if batch.crowds is not None:
-            figures["names"] = self._names(batch.crowds)
-            loss = loss + config.naming_weight * figures["names"]
         return loss, {name: figure.detach() for name, figure in figures.items()}
 
-    def _names(self, batch: EncodedBatch) -> Tensor:
-        """Compute `naming_error` where noise hides all colors, on the UNet's way down."""
+    def _read(self, batch: EncodedBatch) -> Errors:
+        """Read crowds where noise hides all colors, on the UNet's way down."""
         shape = len(batch.luminance), LATENT_CHANNELS, *batch.luminance.shape[2:]
         seed, offset = self.config.data.seed, self.config.noise_offset
         uniform, noise = draws(-1 - batch.numbers, torch.Size(shape), seed, offset)
@@ -246,7 +246,7 @@ class Diffusion(nn.Module):
         nowhere, everywhere = [False] * len(t), [True] * len(t)
         with self.attention.toward(batch.instances, nowhere, everywhere) as mistaken:
             read_down(self.unet, conditioned_input(noise, batch.luminance), t, context)
-        return torch.stack(mistaken.naming).mean()
+        return mistaken
 
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
         """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""

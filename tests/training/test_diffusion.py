@@ -284,9 +284,8 @@ def test_names_are_learned_where_noise_hides_colors(
 
 
 def test_crowds_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig) -> None:
-    stage = Diffusion(
-        replace(from_nothing, naming_weight=2.0), split(load_file(from_nothing.start))
-    )
+    config = replace(from_nothing, localization_weight=3.0, naming_weight=2.0)
+    stage = Diffusion(config, split(load_file(from_nothing.start)))
     known = [Instances(torch.ones(1, 8, 8), ((2, 3),))] * 2
     batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
 
@@ -300,8 +299,9 @@ def test_crowds_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig)
 
     alone, _, without = learn(None)
     loss, figures, with_crowds = learn(replace(batch, latents=torch.zeros(2, 0)))
-    assert figures["names"] > 0
-    torch.testing.assert_close(loss, alone + 2 * figures["names"])
+    found, named = figures["crowds_localization"], figures["crowds_naming"]
+    assert min(found, named) > 0
+    torch.testing.assert_close(loss, alone + 3 * found + 2 * named)
     assert [torch.equal(*pair) for pair in zip(without, with_crowds, strict=True)] == [
         False,
         False,
@@ -314,8 +314,8 @@ def test_crowds_are_kept_and_drawn_anew_and_training_goes_on_with_the_same(
     from_nothing: DiffusionConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[EncodedBatch] = []
-    names = Diffusion._names
-    monkeypatch.setattr(Diffusion, "_names", lambda self, b: seen.append(b) or names(self, b))
+    read = Diffusion._read
+    monkeypatch.setattr(Diffusion, "_read", lambda self, b: seen.append(b) or read(self, b))
     config = replace(from_nothing, naming_weight=1.0, crowds=10)
     train(config)
     longer = replace(config.fit, steps=4)
