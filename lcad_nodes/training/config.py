@@ -249,9 +249,9 @@ class DiffusionConfig:
             learned from all of a batch's things and phrases, and not only from which one of two in
             one scene a color is on. 0 is the published training.
         crowds: how many crowds (`SceneBuilder.crowd`) a forward pass and process, of which
-            localization and naming alone are learned, by the UNet's way down and middle. Beside `pool` scenes
-            as many crowds are kept, and an eighth of these is new. A CPU's hour shows many
-            more things so than in scenes that noise is taken off.
+            localization and naming alone are learned, by the UNet's way down and middle. Beside
+            `pool` scenes as many crowds are kept, and an eighth of those drawn is new. A CPU's hour
+            shows many more things so than in scenes that noise is taken off.
         thing_weight: factor of the error where something lies that the description names, of
             pictures with known masks. What is best to predict stays the same; a small batch tells
             more of it, since nobody can guess the rest. 1 is the published loss.
