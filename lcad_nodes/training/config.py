@@ -246,8 +246,7 @@ class DiffusionConfig:
             nothing, which word is said of which thing is learned much sooner with it.
         naming_weight: factor of `guidance.naming_error`, of pictures with known masks at the
             noisiest twentieth of the timesteps, where no colors are seen: what things are called is
-            learned from all of a batch's things and phrases, and not only from which one of two in
-            one scene a color is on. 0 is the published training.
+            learned, and not only from which of two a color is on. 0 is the published training.
         crowds: how many crowds (`SceneBuilder.crowd`) a forward pass and process, of which
             localization and naming alone are learned, by the UNet's way down and middle. Beside
             `pool` scenes as many crowds are kept, and an eighth of those drawn is new. A CPU's hour

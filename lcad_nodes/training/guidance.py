@@ -89,7 +89,7 @@ class GuidedAttention:
     Attributes:
         strength: see `guide_logits`; the loss is summed.
         localized: whether to compute how far attention is from them by itself.
-        naming: whether to compute how well it tells each thing's phrase from all of the batch's.
+        naming: whether to compute how well it tells each thing's phrase from the others.
     """
 
     def __init__(self, strength: float, *, localized: bool, naming: bool) -> None:
@@ -142,7 +142,7 @@ class GuidedAttention:
         Args:
             instances: one for each picture of the batch.
             guided: whether to guide it.
-            named: whether its things and phrases are among those told from each other.
+            named: whether it is one of which naming errors are computed.
 
         Returns:
             The errors of every cross-attention computed, before guidance.
@@ -185,12 +185,12 @@ def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor
 
 
 def naming_error(q: Tensor, k: Tensor, instances: Sequence[Instances]) -> Tensor:
-    """Compute how badly a layer tells the phrase of each thing from all phrases of the batch.
+    """Compute how badly a layer tells the phrases of each description's things from each other.
 
     It is the cross-entropy of phrases given things, and of things given phrases, by the product of
     the mean query of a thing's positions and the mean key of a phrase's tokens, as if the heads
-    were one. Within one scene, the order of words or a place may tell which thing is meant; among
-    the things of a batch, what they are called has to.
+    were one. Descriptions are not compared with each other: queries have read their own before,
+    and know it again.
 
     Args:
         q: queries, B x positions x C.
@@ -198,20 +198,21 @@ def naming_error(q: Tensor, k: Tensor, instances: Sequence[Instances]) -> Tensor
         instances: B.
 
     Returns:
-        A scalar; zero where no instances are known.
+        The mean over things, a scalar; zero where nothing is to be told apart.
     """
-    things, phrases = [q.new_zeros(0, q.shape[-1]).float()], [k.new_zeros(0, k.shape[-1]).float()]
+    errors = [q.new_zeros(0).float()]
     for queries, keys, known in zip(q.float(), k.float(), instances, strict=True):
-        if known.tokens:
+        if len(known.tokens) > 1:
             grid = _grid(known, len(queries))
             masks = adaptive_avg_pool2d(known.masks.to(queries), grid).flatten(1)
-            things.append(masks @ queries / masks.sum(dim=1, keepdim=True).clamp(min=1e-6))
-            phrases += [keys[list(span)].mean(dim=0)[None] for span in known.tokens]
-    logits = torch.cat(things) @ torch.cat(phrases).mT / q.shape[-1] ** 0.5
-    if not len(logits):
-        return logits.sum()
-    right = torch.arange(len(logits), device=q.device)
-    return (cross_entropy(logits, right) + cross_entropy(logits.mT, right)) / 2
+            things = masks @ queries / masks.sum(dim=1, keepdim=True).clamp(min=1e-6)
+            phrases = torch.stack([keys[list(span)].mean(dim=0) for span in known.tokens])
+            logits = things @ phrases.mT / q.shape[-1] ** 0.5
+            right = torch.arange(len(logits), device=q.device)
+            ways = [cross_entropy(each, right, reduction="none") for each in (logits, logits.mT)]
+            errors.append(torch.stack(ways).mean(dim=0))
+    together = torch.cat(errors)
+    return together.sum() / max(together.numel(), 1)
 
 
 def _grid(instances: Instances, positions: int) -> tuple[int, int]:

@@ -274,7 +274,7 @@ def test_names_are_learned_where_noise_hides_colors(
 ) -> None:
     config = replace(from_nothing, naming_weight=1.0)
     stage = Diffusion(config, split(load_file(from_nothing.start)))
-    known = [Instances(torch.ones(1, 8, 8), ((2, 3),))] * 2
+    known = [Instances(torch.rand(2, 8, 8), ((2, 3), (5,)))] * 2
     batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
     for uniform, learned in ((0.9, False), (0.96, True)):
         fixed = torch.full((2,), uniform), torch.randn(2, 4, 8, 8)
@@ -286,7 +286,7 @@ def test_names_are_learned_where_noise_hides_colors(
 def test_crowds_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig) -> None:
     config = replace(from_nothing, localization_weight=3.0, naming_weight=2.0)
     stage = Diffusion(config, split(load_file(from_nothing.start)))
-    known = [Instances(torch.ones(1, 8, 8), ((2, 3),))] * 2
+    known = [Instances(torch.rand(2, 8, 8), ((2, 3), (5,)))] * 2
     batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
 
     def learn(crowds: EncodedBatch | None) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:

@@ -151,20 +151,21 @@ def test_nothing_known_is_no_localization_error() -> None:
     assert localization_error(torch.randn(2, 8, 16, 77), [nobody, nobody]) == 0
 
 
-def test_the_naming_error_is_of_all_things_and_phrases_of_a_batch() -> None:
+def test_the_naming_error_is_of_the_things_and_phrases_of_each_description() -> None:
     left, right = halves(4)
-    q, k = torch.randn(2, 16, 32), torch.randn(2, 77, 32)
+    q, k = torch.randn(3, 16, 32), torch.randn(3, 77, 32)
     two = Instances(torch.stack([left, right]), ((1, 2), (4,)))
     one = Instances(right[None], ((3,),))
-    things = [q[0].view(4, 4, -1)[left > 0], q[0].view(4, 4, -1)[right > 0]]
-    things += [q[1].view(4, 4, -1)[right > 0]]
-    phrases = [k[0, 1:3], k[0, 4:5], k[1, 3:4]]
-    logits = (
-        torch.stack([thing.mean(0) for thing in things])
-        @ torch.stack([phrase.mean(0) for phrase in phrases]).T
-    )
-    shares = [(logits / 32**0.5).log_softmax(way).diagonal() for way in (0, 1)]
-    torch.testing.assert_close(naming_error(q, k, [two, one]), -torch.cat(shares).mean())
+
+    def error(number: int) -> Tensor:
+        places = q[number].view(4, 4, -1)
+        things = torch.stack([places[half > 0].mean(0) for half in (left, right)])
+        phrases = torch.stack([k[number, 1:3].mean(0), k[number, 4]])
+        logits = things @ phrases.T / 32**0.5
+        return -torch.stack([logits.log_softmax(way).diagonal() for way in (0, 1)]).mean()
+
+    expected = (error(0) + error(2)) / 2  # a description of one thing has nothing to tell apart
+    torch.testing.assert_close(naming_error(q, k, [two, one, two]), expected)
 
 
 @torch.no_grad()
