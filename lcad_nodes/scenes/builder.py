@@ -269,18 +269,11 @@ class SceneBuilder:
         if rng.random() < UNORDERED or by_name:
             rng.shuffle(said)
         named = rng.random() < 0.8 or description == "full"
-        spoken = [mention for _, mention in said]
-        text, phrases = describe(spoken, ground_color if named else None, rng)
-        phrase_of = dict(zip((index for index, _ in said), phrases, strict=False))
-        return Scene(
-            image=self._develop(image, rng, old=free and rng.random() < 0.5),
-            text=text,
-            objects=tuple(
-                SceneObject(thing.name, thing.color, phrase_of.get(index), mask)
-                for index, (thing, mask) in enumerate(zip(placed, masks, strict=True))
-            ),
-            background=phrases[-1] if len(phrases) > len(said) else None,
-        )
+        text, phrases = describe([m for _, m in said], ground_color if named else None, rng)
+        things = _objects(placed, masks, [index for index, _ in said], phrases)
+        background = phrases[-1] if len(phrases) > len(said) else None
+        picture = self._develop(image, rng, old=free and rng.random() < 0.5)
+        return Scene(picture, text, things, background)
 
     def crowd(self, seed: int) -> Scene:
         """A scene of four to nine different things, told by their names and in any order.
@@ -306,18 +299,11 @@ class SceneBuilder:
             for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
         ]
         image, masks = _compose(_Arrangement(ground, None, placed, False, False), rng, FLOOR)
-        said = list(enumerate(placed))
-        rng.shuffle(said)  # pyright: ignore
-        text, phrases = describe([Mention(o.name, o.color) for _, o in said], None, rng)
-        phrase_of = dict(zip((index for index, _ in said), phrases, strict=True))
-        return Scene(
-            image=self._develop(image, rng, old=rng.random() < 0.5),
-            text=text,
-            objects=tuple(
-                SceneObject(thing.name, thing.color, phrase_of[index], mask)
-                for index, (thing, mask) in enumerate(zip(placed, masks, strict=True))
-            ),
-        )
+        order = rng.permutation(count).tolist()
+        said = [Mention(placed[index].name, placed[index].color) for index in order]
+        text, phrases = describe(said, None, rng)
+        picture = self._develop(image, rng, old=rng.random() < 0.5)
+        return Scene(picture, text, _objects(placed, masks, order, phrases))
 
     def _sides(self, aspect: float) -> Size:
         longer = self.size + round(self.size * (max(aspect, 1 / aspect) - 1) / 8) * 8
@@ -507,6 +493,20 @@ def _compose(
         hidden = np.any(layers[index + 1 :], axis=0) if layers[index + 1 :] else False
         masks.append(torch.from_numpy(layer & ~np.asarray(hidden)).float())
     return image, masks
+
+
+def _objects(
+    placed: Sequence[_Placed],
+    masks: Sequence[Tensor],
+    order: Sequence[int],
+    phrases: Sequence[str],
+) -> tuple[SceneObject, ...]:
+    """The objects of a scene: `phrases` are of those that `order` counts, and the rest unsaid."""
+    phrase_of = dict(zip(order, phrases, strict=False))  # a last one may be the background's
+    return tuple(
+        SceneObject(thing.name, thing.color, phrase_of.get(index), mask)
+        for index, (thing, mask) in enumerate(zip(placed, masks, strict=True))
+    )
 
 
 def _mentions(
