@@ -136,8 +136,7 @@ def _load_model(
     path: str, latent_format: SD15, encoder: ModelPatcher, disable_dynamic: bool = False
 ) -> ModelPatcher:
     """Load a checkpoint's UNet again, as the host asks for; VAE and encoder are the first one's."""
-    model = load_unet(path, disable_dynamic)
-    model.model.latent_format = model.model.model_config.latent_format = latent_format
+    model = load_unet(path, disable_dynamic, latent_format)
     model.model.model_config.encoder = encoder
     return model
 
@@ -153,7 +152,9 @@ def _load_vae(path: str, **_options: bool) -> ModelPatcher:
     return _build_vae(split(read_tensors(path)).vae, Path(path).name).patcher
 
 
-def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
+def load_unet(
+    path: str, disable_dynamic: bool = False, latent_format: SD15 | None = None
+) -> ModelPatcher:
     """Load a luminance-conditioned UNet alone.
 
     Args:
@@ -161,6 +162,7 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
             their prefix, or in diffusers'.
         disable_dynamic: keep the UNet out of the host's dynamic memory; the host asks for this
             where it needs a second copy of the model.
+        latent_format: what is known of its latents; none: they are as Stable Diffusion's.
 
     Raises:
         CheckpointError: if the file holds no such UNet.
@@ -175,7 +177,7 @@ def load_unet(path: str, disable_dynamic: bool = False) -> ModelPatcher:
     _check_extended(unet, name)
     if parts.encoder and LAST_OUTPUT not in parts.encoder:
         raise CheckpointError(f"the luminance encoder of {name} lacks {LAST_OUTPUT}")
-    model = _build_model(unet, name, disable_dynamic=disable_dynamic)
+    model = _build_model(unet, name, disable_dynamic=disable_dynamic, latent_format=latent_format)
     model.cached_patcher_init = (load_unet, (path,))
     if parts.encoder:
         set_origin(model, Origin.of(parts.encoder, name))

@@ -291,14 +291,9 @@ class SceneBuilder:
         size = (self.size, self.size)
         grid = _Grid(size, GRIDS[rng.integers(len(GRIDS))])
         count = grid.lines[0] * grid.lines[1]
-        ground, _ = self._ground(size, rng, natural=False, basic=False)
-        cutouts, _ = self._choose(count, "different", rng)
-        colors = _colors(count, rng, basic=False, same=False, painted=True)
-        placed = [
-            self._place(cutout, color, index, grid, rng)
-            for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
-        ]
-        image, masks = _compose(_Arrangement(ground, None, placed, False, False), rng, FLOOR)
+        made = self._arrange(size, count, "different", rng, basic=False, painted=True, layout=grid)
+        image, masks = _compose(made, rng, FLOOR)
+        placed = made.placed
         order = rng.permutation(count).tolist()
         said = [Mention(placed[index].name, placed[index].color) for index in order]
         text, phrases = describe(said, None, rng)
@@ -318,15 +313,16 @@ class SceneBuilder:
         *,
         basic: bool,
         painted: bool,
+        layout: _Grid | None = None,
     ) -> _Arrangement:
-        """Cut-outs on a background."""
+        """Cut-outs on a background, in a row or a column unless they have another layout."""
         ground, ground_color = self._ground(size, rng, natural=count == 0, basic=basic)
         columns = MEASURED_COLUMNS if basic else COLUMNS
-        layout = _Layout(size, count, axis=int(rng.random() < columns))
+        places = layout or _Layout(size, count, axis=int(rng.random() < columns))
         cutouts, same = self._choose(count, kinds, rng)
         colors = _colors(count, rng, basic=basic, same=same, painted=painted or kinds != "any")
         placed = [
-            self._place(cutout, color, index, layout, rng)
+            self._place(cutout, color, index, places, rng)
             for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
         ]
         return _Arrangement(ground, ground_color, placed, same, real=False)

@@ -342,8 +342,8 @@ class Pool:
         """Yield batches from step `first` on; fills the window before the first."""
         config, data = self.config, self.config.data
         if not config.pool:
-            for scenes in batches(data, config.fit.batch, self.accelerator, first):
-                yield self.encode(scenes)
+            yield from map(self.encode, batches(data, config.fit.batch, self.accelerator, first))
+            return
         windows = self._windows(first, config.fresh, self.encode)
         fresh = -(-config.crowds // NAMED_TIMES)
         crowds = self._windows(first, fresh, self.encode.crowds, crowds=True)

@@ -1,18 +1,16 @@
 """Stage 1: it starts well, it learns, and its latents end up standardized."""
 
 import copy
-import weakref
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from accelerate import Accelerator
 from golden_weights import Golden, text_encoder_state_dict
+from let_go import require_let_go
 from safetensors.torch import load_file
-from torch import Tensor
 from vgg16_file import write_vgg16
 
 from lcad_nodes.color.artifact import artifact_map
@@ -150,20 +148,7 @@ def test_a_unet_of_half_precision_is_carried_on_as_it_is_and_starts_stage_two_th
 def test_the_autoencoder_that_training_starts_from_is_let_go(
     config: CompressionConfig, golden: Golden, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[weakref.ref[Tensor]] = []
-
-    def read(path: Path) -> CheckpointParts:
-        start = read_checkpoint(path)
-        held.extend(weakref.ref(t) for t in (*start.vae.values(), *start.encoder.values()))
-        return start
-
-    def run(*_: Any) -> Path:
-        assert held
-        assert all(tensor() is None for tensor in held)
-        return Path()
-
-    monkeypatch.setattr(compression, "read_checkpoint", read)
-    monkeypatch.setattr(compression.Fit, "run", run)
+    require_let_go(compression, ("vae", "encoder"), monkeypatch)
     train(replace(config, start=str(golden.checkpoint)))
 
 

@@ -1,6 +1,5 @@
 """Stage 2: it learns, goes on exactly where it stopped, and the host loads what it writes."""
 
-import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -10,13 +9,13 @@ import torch
 from accelerate.state import AcceleratorState
 from conftest import COMFYUI
 from golden_weights import Golden, text_encoder_state_dict
+from let_go import require_let_go
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
 from lcad_nodes.training import diffusion
-from lcad_nodes.training.checkpoints import read_checkpoint
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
 from lcad_nodes.training.diffusion import HIDDEN, Diffusion, EncodedBatch, timesteps, train
 from lcad_nodes.training.guidance import Instances
@@ -113,20 +112,7 @@ def test_published_training_changes_new_channels_and_output_blocks_alone(
 def test_unet_and_text_encoder_that_training_starts_from_are_let_go(
     config: DiffusionConfig, small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    held: list[weakref.ref[Tensor]] = []
-
-    def read(path: Path) -> CheckpointParts:
-        start = read_checkpoint(path)
-        held.extend(weakref.ref(t) for t in (*start.unet.values(), *start.text.values()))
-        return start
-
-    def run(*_: Any) -> Path:
-        assert held
-        assert all(tensor() is None for tensor in held)
-        return Path()
-
-    monkeypatch.setattr(diffusion, "read_checkpoint", read)
-    monkeypatch.setattr(diffusion.Fit, "run", run)
+    require_let_go(diffusion, ("unet", "text"), monkeypatch)
     train(replace(config, start=str(small_checkpoint)))
 
 
