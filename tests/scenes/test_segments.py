@@ -92,7 +92,7 @@ def test_things_of_a_photograph_listed_from_top_to_bottom_are_told_as_they_lie_i
     listed = tmp_path / "segments.json"
     listed.write_text(json.dumps(outlines), encoding="utf-8")
     monkeypatch.setattr(segments, "LIST", listed)
-    split = split_of(tmp_path / "stairs")
+    split = split_of(Path("stairs.png"))
     builder = SceneBuilder([stamps], [tmp_path / "stairs.png"], 64, split)
     told = set()
     for scene in map(builder.build, range(400)):
