@@ -35,8 +35,6 @@ STUDIO = 0.12
 """Share of the grounds drawn freely that are light backdrops, nearly without color."""
 FLOOR = 0.5
 """Share of the things drawn freely, and not a photograph's own, that throw a shadow on a floor."""
-GRIDS = ((2, 2), (3, 2), (2, 3), (3, 3))
-"""Columns and rows of crowds."""
 CAPTION = 44  # height of the text beneath a scene on a contact sheet, in pixels
 
 SPOKEN = GRAMMAR.union(*map(str.split, PAINTS))
@@ -120,35 +118,6 @@ class _Layout:
     def place(self, index: int) -> str | None:
         """What a description calls the place of an object."""
         return places_in_line(self.count, self.axis)[index]
-
-
-@dataclass(frozen=True)
-class _Grid:
-    """Where the objects of a crowd go, row by row; see `_Layout`.
-
-    Attributes:
-        size: the scene's width and height in pixels.
-        lines: how many columns and rows.
-    """
-
-    size: Size
-    lines: tuple[int, int]
-
-    def room(self, rng: np.random.Generator) -> NDArray[np.float64]:
-        """The width and height that an object may fill."""
-        return np.array(self.size) / np.array(self.lines) * rng.uniform(0.7, 1.05, 2)
-
-    def corner(
-        self, index: int, extent: tuple[int, int], rng: np.random.Generator
-    ) -> tuple[int, int]:
-        """The left and top of an object of this width and height."""
-        cell = np.array([index % self.lines[0], index // self.lines[0]])
-        middle = np.array(self.size) / self.lines * (cell + 0.5 + rng.uniform(-0.1, 0.1, 2))
-        left, top = (middle - np.array(extent) / 2).round().astype(int)
-        return int(left), int(top)
-
-    def place(self, _index: int) -> None:
-        """Nothing: a crowd's descriptions tell no places."""
 
 
 def places_in_line(count: int, axis: int) -> Sequence[str | None]:
@@ -275,31 +244,6 @@ class SceneBuilder:
         picture = self._develop(image, rng, old=free and rng.random() < 0.5)
         return Scene(picture, text, things, background)
 
-    def crowd(self, seed: int) -> Scene:
-        """A scene of four to nine different things, told by their names and in any order.
-
-        To learn names from: it shows three times as many things as others of its size do. It is
-        square and, half of the time, like an old photograph.
-
-        Args:
-            seed: zero or more; the same seed gives the same scene.
-
-        Raises:
-            SceneError: there are too few cut-outs of different names.
-        """
-        rng = np.random.default_rng(seed)
-        size = (self.size, self.size)
-        grid = _Grid(size, GRIDS[rng.integers(len(GRIDS))])
-        count = grid.lines[0] * grid.lines[1]
-        made = self._arrange(size, count, "different", rng, basic=False, painted=True, layout=grid)
-        image, masks = _compose(made, rng, FLOOR)
-        placed = made.placed
-        order = rng.permutation(count).tolist()
-        said = [Mention(placed[index].name, placed[index].color) for index in order]
-        text, phrases = describe(said, None, rng)
-        picture = self._develop(image, rng, old=rng.random() < 0.5)
-        return Scene(picture, text, _objects(placed, masks, order, phrases))
-
     def _sides(self, aspect: float) -> Size:
         longer = self.size + round(self.size * (max(aspect, 1 / aspect) - 1) / 8) * 8
         return (longer, self.size) if aspect > 1 else (self.size, longer)
@@ -313,16 +257,15 @@ class SceneBuilder:
         *,
         basic: bool,
         painted: bool,
-        layout: _Grid | None = None,
     ) -> _Arrangement:
-        """Cut-outs on a background, in a row or a column unless they have another layout."""
+        """Cut-outs on a background, in a row or a column."""
         ground, ground_color = self._ground(size, rng, natural=count == 0, basic=basic)
         columns = MEASURED_COLUMNS if basic else COLUMNS
-        places = layout or _Layout(size, count, axis=int(rng.random() < columns))
+        layout = _Layout(size, count, axis=int(rng.random() < columns))
         cutouts, same = self._choose(count, kinds, rng)
         colors = _colors(count, rng, basic=basic, same=same, painted=painted or kinds != "any")
         placed = [
-            self._place(cutout, color, index, places, rng)
+            self._place(cutout, color, index, layout, rng)
             for index, (cutout, color) in enumerate(zip(cutouts, colors, strict=True))
         ]
         return _Arrangement(ground, ground_color, placed, same, real=False)
@@ -412,7 +355,7 @@ class SceneBuilder:
         cutout: CutOut,
         color: str | None,
         index: int,
-        layout: _Layout | _Grid,
+        layout: _Layout,
         rng: np.random.Generator,
     ) -> _Placed:
         """The cut-out painted, scaled, turned, and put into its part of the scene."""

@@ -21,7 +21,7 @@ OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
-OF_MASKS = ("guided", "guidance", "localization_weight", "naming_weight", "crowds", "thing_weight")
+OF_MASKS = ("guided", "guidance", "localization_weight", "thing_weight")
 """Keys that are of masks, which only made-up scenes bring."""
 
 
@@ -235,8 +235,6 @@ class DiffusionConfig:
             the noisiest latents of the schedule tell the mean color of a large area, while
             sampling starts from noise that tells a wrong one: without an offset, a wall gets that
             and not the color named. 0 is the published training; diffusers' examples advise 0.1.
-        noisiest: share of pictures that are drawn at the noisiest twentieth of the timesteps, which
-            `naming_weight` needs. 0 is the published draw.
         guided: share of pictures with known masks whose attention is guided by them while the
             UNet learns, as in instance-aware sampling. 0 is the published training; from nothing,
             words are put where the guidance wants them much sooner with it.
@@ -244,13 +242,6 @@ class DiffusionConfig:
         localization_weight: factor of `guidance.localization_error`, of pictures with known masks:
             attention learns to be where guidance would want it. 0 is the published training; from
             nothing, which word is said of which thing is learned much sooner with it.
-        naming_weight: factor of `guidance.naming_error`, of pictures with known masks at the
-            noisiest twentieth of the timesteps, where no colors are seen: what things are called is
-            learned, and not only from which of two a color is on. 0 is the published training.
-        crowds: how many crowds (`SceneBuilder.crowd`) a forward pass and process, of which
-            localization and naming alone are learned, by the UNet's way down and middle. Beside
-            `pool` scenes as many crowds are kept, and an eighth of those drawn is new. A CPU's hour
-            shows many more things so than in scenes that noise is taken off.
         thing_weight: factor of the error where something lies that the description names, of
             pictures with known masks. What is best to predict stays the same; a small batch tells
             more of it, since nobody can guess the rest. 1 is the published loss.
@@ -270,32 +261,23 @@ class DiffusionConfig:
     largest_weight: float = 1.0
     noise_bias: float = 1.0
     noise_offset: float = 0.0
-    noisiest: float = 0.0
     guided: float = 0.0
     guidance: float = 3.0
     localization_weight: float = 0.0
-    naming_weight: float = 0.0
-    crowds: int = 0
     thing_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        weights = ("localization_weight", "naming_weight", "thing_weight")
-        _check(self, (*weights, "guidance", "noise_offset", "pool", "crowds"), 0)
+        weights = ("localization_weight", "thing_weight")
+        _check(self, (*weights, "guidance", "noise_offset", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.data.stamps:
             _refuse(self, OF_MASKS, "folder or shards, which bring no masks")
-        if self.crowds and not (self.pool and self.naming_weight):
-            raise ConfigError(
-                "crowds are kept, and names learned from them: set pool and naming_weight"
-            )
         if self.attention and self.train == "published":
             raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
-        if not 0 <= self.noisiest < 1:
-            raise ConfigError(f"noisiest: expected from 0 to less than 1, not {self.noisiest}")
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
         if self.unet.context != self.text.width:

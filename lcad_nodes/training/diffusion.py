@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -27,7 +27,7 @@ from ..scenes.builder import SPOKEN
 from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
 from .data.batches import Batch, batches, draw_numbers
-from .guidance import Errors, GuidedAttention, Instances, find_instances, install
+from .guidance import GuidedAttention, Instances, find_instances, install
 from .loop import Figures, Fit
 from .networks import (
     SCALE_FACTOR,
@@ -40,7 +40,6 @@ from .networks import (
     load_tokenizer,
     load_unet,
     load_vae,
-    read_down,
     text_from_transformers,
     with_attention,
 )
@@ -51,10 +50,6 @@ from .sheet import Row, first_batch
 from .start import passes_latents, start_with_identity
 
 logger = logging.getLogger(__name__)
-HIDDEN = 950
-"""Timestep from which on noise hides the colors of things."""
-NAMED_TIMES = 8
-"""How often a crowd is learned from, on average."""
 
 
 @dataclass(frozen=True)
@@ -62,12 +57,11 @@ class EncodedBatch:
     """What the UNet learns from.
 
     Attributes:
-        latents: Bx4xhxw, scaled; of crowds Bx0.
+        latents: Bx4xhxw, scaled.
         luminance: BxCxhxw, luminance[9].
         tokens: Bx77 token numbers.
         numbers: B, int64 on the CPU; see `Batch`.
         instances: what each description names, and where it is.
-        crowds: more pictures, that names alone are learned from; see `DiffusionConfig`.
     """
 
     latents: Tensor
@@ -75,7 +69,6 @@ class EncodedBatch:
     tokens: Tensor
     numbers: Tensor
     instances: Sequence[Instances] = ()
-    crowds: "EncodedBatch | None" = None
 
 
 class FrozenEncoders:
@@ -97,20 +90,14 @@ class FrozenEncoders:
         """Encode a batch; the latent is the posterior's mean."""
         with self.accelerator.autocast():
             posterior = self.vae.encode(2 * batch.images - 1).latent_dist  # pyright: ignore
-        return replace(self.crowds(batch), latents=posterior.mean.float() * SCALE_FACTOR)
-
-    @torch.no_grad()
-    def crowds(self, batch: Batch) -> EncodedBatch:
-        """Encode a batch without its colors."""
-        with self.accelerator.autocast():
             luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
+        latents = posterior.mean.float() * SCALE_FACTOR
         found = [
-            find_instances(self.tokenizer, text, objects, luminance.shape[-2:])
+            find_instances(self.tokenizer, text, objects, latents.shape[-2:])
             for text, objects in zip(batch.texts, batch.objects, strict=True)
         ]
-        instances = [replace(one, masks=one.masks.to(luminance.device)) for one in found]
-        nothing = luminance.new_zeros(len(luminance), 0)
-        return EncodedBatch(nothing, luminance, self.tokens(batch.texts), batch.numbers, instances)
+        instances = [replace(one, masks=one.masks.to(latents.device)) for one in found]
+        return EncodedBatch(latents, luminance, self.tokens(batch.texts), batch.numbers, instances)
 
     def tokens(self, texts: list[str]) -> Tensor:
         """Turn B texts into Bx77 token numbers."""
@@ -156,9 +143,8 @@ class Diffusion(nn.Module):
             # Explicit attention: a CPU's step takes about a third less than with the fused one.
             self.unet.set_attn_processor(AttnProcessor())
         localized = config.localization_weight > 0
-        naming = config.naming_weight > 0
-        self.attention = GuidedAttention(config.guidance, localized=localized, naming=naming)
-        if config.guided or localized or naming:
+        self.attention = GuidedAttention(config.guidance, localized=localized)
+        if config.guided or localized:
             install(self.unet, self.attention)
         text = start.text
         self.text = load_text_encoder(text) if text else build_text_encoder(config.text)
@@ -211,11 +197,10 @@ class Diffusion(nn.Module):
             batch.numbers, batch.latents.shape, config.data.seed, config.noise_offset
         )
         uniform, noise = uniform.to(batch.latents), noise.to(batch.latents)
-        t = timesteps(uniform, config.noise_bias, config.noisiest)
+        t = (1000 * uniform ** (1 / config.noise_bias)).long().clamp(max=999)
         noisy = self.schedule.add_noise(batch.latents, noise, t)  # pyright: ignore
         context = self.text(batch.tokens).last_hidden_state
-        hidden = (t >= HIDDEN).tolist()
-        with self.attention.toward(batch.instances, self._guided(batch), hidden) as mistaken:
+        with self.attention.toward(batch.instances, self._guided(batch)) as mislaid:
             predicted = self.unet(conditioned_input(noisy, batch.luminance), t, context).sample
         squares = (predicted.float() - noise).square().mean(dim=1)
         errors = (squares * self._weights_of_places(batch, squares)).mean(dim=(1, 2))
@@ -223,30 +208,11 @@ class Diffusion(nn.Module):
         weights = ((1 - alphas) / alphas).clamp(1, config.largest_weight)
         loss = (weights * errors).mean()
         figures = {"unweighted": squares.detach().mean(dim=(1, 2)).mean()}
-        crowds = self._read(batch.crowds) if batch.crowds else Errors([], [])
-        for name, weight, found in (
-            ("localization", config.localization_weight, mistaken.localization),
-            ("naming", config.naming_weight, mistaken.naming),
-            ("crowds_localization", config.localization_weight, crowds.localization),
-            ("crowds_naming", config.naming_weight, crowds.naming),
-        ):
-            if found:
-                figures[name] = torch.stack(found).mean()
-                loss = loss + weight * figures[name]
-        return loss, {name: figure.detach() for name, figure in figures.items()}
-
-    def _read(self, batch: EncodedBatch) -> Errors:
-        """Read crowds where noise hides all colors, on the UNet's way down."""
-        shape = len(batch.luminance), LATENT_CHANNELS, *batch.luminance.shape[2:]
-        seed, offset = self.config.data.seed, self.config.noise_offset
-        uniform, noise = draws(-1 - batch.numbers, torch.Size(shape), seed, offset)
-        uniform, noise = uniform.to(batch.luminance), noise.to(batch.luminance)
-        t = timesteps(uniform, 1.0, 1.0)
-        context = self.text(batch.tokens).last_hidden_state
-        nowhere, everywhere = [False] * len(t), [True] * len(t)
-        with self.attention.toward(batch.instances, nowhere, everywhere) as mistaken:
-            read_down(self.unet, conditioned_input(noise, batch.luminance), t, context)
-        return mistaken
+        if mislaid:
+            localization = torch.stack(mislaid).mean()
+            loss = loss + config.localization_weight * localization
+            figures["localization"] = localization.detach()
+        return loss, figures
 
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
         """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""
@@ -282,19 +248,6 @@ class Diffusion(nn.Module):
         colored = encode.decode(latents, batch.images)
         columns = (batch.images, gray(lightness(batch.images)), colored)
         return [Row(text, row) for text, *row in zip(batch.texts, *columns, strict=True)]
-
-
-def timesteps(uniform: Tensor, bias: float, noisiest: float) -> Tensor:
-    """Turn numbers in [0, 1) into timesteps in [0, 999].
-
-    Args:
-        uniform: B.
-        bias: see `DiffusionConfig.noise_bias`.
-        noisiest: see there; the smallest numbers become these.
-    """
-    rest = ((uniform - noisiest) / (1 - noisiest)).clamp(min=0) ** (1 / bias)
-    first = HIDDEN / 1000 + (1 - HIDDEN / 1000) * uniform / max(noisiest, 1e-9)
-    return (1000 * torch.where(uniform < noisiest, first, rest)).long().clamp(max=999)
 
 
 def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionModel:
@@ -344,49 +297,30 @@ class Pool:
         if not config.pool:
             yield from map(self.encode, batches(data, config.fit.batch, self.accelerator, first))
             return
-        windows = self._windows(first, config.fresh, self.encode)
-        fresh = -(-config.crowds // NAMED_TIMES)
-        crowds = self._windows(first, fresh, self.encode.crowds, crowds=True)
-        for step, window in enumerate(windows, first):
-            generator = torch.Generator().manual_seed(
-                (data.seed * 1_000_003 + step) * self.accelerator.num_processes
-                + self.accelerator.process_index
-            )
-            batch = self._draw(window, config.fit.batch, step, generator)
-            if config.crowds:
-                crowd = self._draw(next(crowds), config.crowds, step, generator)
-                batch = replace(batch, crowds=crowd)
-            yield batch
-
-    def _windows(
-        self,
-        first: int,
-        fresh: int,
-        encode: Callable[[Batch], EncodedBatch],
-        *,
-        crowds: bool = False,
-    ) -> Iterator[Sequence[EncodedBatch]]:
-        """Yield what is kept at each step, with `fresh` new scenes."""
-        kept = max(self.config.pool // fresh, 1)
+        kept = max(config.pool // config.fresh, 1)
         window: deque[EncodedBatch] = deque(maxlen=kept)
-        for scenes in batches(self.config.data, fresh, self.accelerator, first, crowds=crowds):
-            window.append(encode(scenes))
+        step = first
+        for scenes in batches(data, config.fresh, self.accelerator, first):
+            window.append(self.encode(scenes))
             if len(window) == kept:
-                yield window
+                yield self._draw(window, step)
+                step += 1
 
-    def _draw(
-        self, window: Sequence[EncodedBatch], count: int, step: int, generator: torch.Generator
-    ) -> EncodedBatch:
-        shape = window[0].luminance.shape
-        alike = [scenes for scenes in window if scenes.luminance.shape == shape]
-        size = len(alike[0].luminance)
-        chosen = torch.randint(len(alike) * size, (count,), generator=generator)
+    def _draw(self, window: Sequence[EncodedBatch], step: int) -> EncodedBatch:
+        generator = torch.Generator().manual_seed(
+            (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
+            + self.accelerator.process_index
+        )
+        shape = window[0].latents.shape
+        alike = [scenes for scenes in window if scenes.latents.shape == shape]
+        size = len(alike[0].latents)
+        chosen = torch.randint(len(alike) * size, (self.config.fit.batch,), generator=generator)
         places = [(alike[int(n) // size], int(n) % size) for n in chosen]
         return EncodedBatch(
             torch.stack([scenes.latents[n] for scenes, n in places]),
             torch.stack([scenes.luminance[n] for scenes, n in places]),
             torch.stack([scenes.tokens[n] for scenes, n in places]),
-            draw_numbers(step, count, self.accelerator),
+            draw_numbers(step, self.config.fit.batch, self.accelerator),
             [scenes.instances[n] for scenes, n in places],
         )
 

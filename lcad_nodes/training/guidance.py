@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d, cross_entropy
+from torch.nn.functional import adaptive_avg_pool2d
 from transformers import CLIPTokenizer
 
 from ..model.guidance import (
@@ -75,29 +75,19 @@ def find_instances(
     )
 
 
-@dataclass(frozen=True)
-class Errors:
-    """What `localization_error` and `naming_error` are, layer by layer; none where not wanted."""
-
-    localization: list[Tensor]
-    naming: list[Tensor]
-
-
 class GuidedAttention:
     """Attention of diffusers' blocks that moves logits toward masks, as fast guidance does.
 
     Attributes:
         strength: see `guide_logits`; the loss is summed.
         localized: whether to compute how far attention is from them by itself.
-        naming: whether to compute how well it tells each thing's phrase from the others.
     """
 
-    def __init__(self, strength: float, *, localized: bool, naming: bool) -> None:
-        self.strength, self.localized, self.naming = strength, localized, naming
+    def __init__(self, strength: float, *, localized: bool) -> None:
+        self.strength, self.localized = strength, localized
         self._instances: Sequence[Instances] = ()
         self._guided: Sequence[bool] = ()
-        self._named: Sequence[bool] = ()
-        self._errors = Errors([], [])
+        self._errors: list[Tensor] = []
 
     def __call__(
         self, attn: Any, hidden_states: Tensor, encoder_hidden_states: Tensor, **_unused: None
@@ -115,11 +105,7 @@ class GuidedAttention:
         q, k = attn.to_q(hidden_states), attn.to_k(encoder_hidden_states)
         logits = attention_logits(q, k, attn.heads)
         if self.localized and self._instances:
-            self._errors.localization.append(localization_error(logits, self._instances))
-        if self.naming and self._instances:
-            on = [number for number, named in enumerate(self._named) if named]
-            some = [self._instances[number] for number in on]
-            self._errors.naming.append(naming_error(q[on], k[on], some))
+            self._errors.append(localization_error(logits, self._instances))
         if any(self._guided):
             rows = zip(logits.split(1), self._instances, self._guided, strict=True)
             logits = torch.cat([self._guide(row, i) if on else row for row, i, on in rows])
@@ -135,25 +121,22 @@ class GuidedAttention:
 
     @contextmanager
     def toward(
-        self, instances: Sequence[Instances], guided: Sequence[bool], named: Sequence[bool]
-    ) -> Iterator[Errors]:
+        self, instances: Sequence[Instances], guided: Sequence[bool]
+    ) -> Iterator[list[Tensor]]:
         """Guide by these for as long as the context lasts.
 
         Args:
             instances: one for each picture of the batch.
             guided: whether to guide it.
-            named: whether it is one of which naming errors are computed.
 
         Returns:
-            The errors of every cross-attention computed, before guidance.
+            `localization_error` of every cross-attention computed, before guidance.
         """
-        self._instances, self._guided, self._named = instances, guided, named
-        self._errors = Errors([], [])
+        self._instances, self._guided, self._errors = instances, guided, []
         try:
             yield self._errors
         finally:
-            self._instances, self._guided, self._named = (), (), ()
-            self._errors = Errors([], [])
+            self._instances, self._guided, self._errors = (), (), []
 
 
 def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor:
@@ -180,37 +163,6 @@ def localization_error(logits: Tensor, instances: Sequence[Instances]) -> Tensor
             ).flatten(1)
             found = found.clamp(SMALLEST_SHARE, 1 - SMALLEST_SHARE)
             errors.append(-(masks * found.log() + (1 - masks) * (1 - found).log()).flatten())
-    together = torch.cat(errors)
-    return together.sum() / max(together.numel(), 1)
-
-
-def naming_error(q: Tensor, k: Tensor, instances: Sequence[Instances]) -> Tensor:
-    """Compute how badly a layer tells the phrases of each description's things from each other.
-
-    It is the cross-entropy of phrases given things, and of things given phrases, by the product of
-    the mean query of a thing's positions and the mean key of a phrase's tokens, as if the heads
-    were one. Descriptions are not compared with each other: queries have read their own before,
-    and know it again.
-
-    Args:
-        q: queries, B x positions x C.
-        k: keys, B x tokens x C.
-        instances: B.
-
-    Returns:
-        The mean over things, a scalar; zero where nothing is to be told apart.
-    """
-    errors = [q.new_zeros(0).float()]
-    for queries, keys, known in zip(q.float(), k.float(), instances, strict=True):
-        if len(known.tokens) > 1:
-            grid = _grid(known, len(queries))
-            masks = adaptive_avg_pool2d(known.masks.to(queries), grid).flatten(1)
-            things = masks @ queries / masks.sum(dim=1, keepdim=True).clamp(min=1e-6)
-            phrases = torch.stack([keys[list(span)].mean(dim=0) for span in known.tokens])
-            logits = things @ phrases.mT / q.shape[-1] ** 0.5
-            right = torch.arange(len(logits), device=q.device)
-            ways = [cross_entropy(each, right, reduction="none") for each in (logits, logits.mT)]
-            errors.append(torch.stack(ways).mean(dim=0))
     together = torch.cat(errors)
     return together.sum() / max(together.numel(), 1)
 

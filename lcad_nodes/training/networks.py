@@ -4,7 +4,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -283,21 +282,3 @@ def with_attention(unet: UNet2DConditionModel, attention: tuple[int, ...]) -> UN
 def conditioned_input(latent: Tensor, luminance: Tensor) -> Tensor:
     """Put the noisy latent and luminance[9] into the UNet's one input, in this order."""
     return torch.cat([latent, luminance], dim=1)
-
-
-def read_down(unet: UNet2DConditionModel, sample: Tensor, t: Tensor, context: Tensor) -> None:
-    """Run a UNet's way down and its middle alone, for what its attention does there.
-
-    Args:
-        unet: any of Stable Diffusion 1.x's layout.
-        sample: its input, BxCxhxw.
-        t: timesteps, B.
-        context: the encoded descriptions, Bx77xC.
-    """
-    embedded = unet.time_embedding(unet.time_proj(t).to(sample.dtype))
-    hidden: Any = unet.conv_in(sample)
-    for block in unet.down_blocks:
-        reads = {"encoder_hidden_states": context} if hasattr(block, "attentions") else {}
-        hidden, _ = block(hidden, embedded, **reads)
-    if unet.mid_block is not None:
-        unet.mid_block(hidden, embedded, encoder_hidden_states=context)

@@ -26,8 +26,8 @@ class Validation:
     Attributes:
         checkpoint: its file.
         figures: means over all pictures: `error`, weighted as the configuration says and without
-            the shares of `localization` and `naming`; `unweighted`; these two, where the
-            configuration has them. Where it guides some pictures by masks, these are guided too.
+            the share of `localization`; `unweighted`; `localization`, where the configuration
+            has it. Where it guides some pictures by masks, these are guided too.
     """
 
     checkpoint: Path
@@ -112,6 +112,5 @@ def _figures(
         with accelerator.autocast():
             loss, figures = stage(batch, 0)
         of_attention = config.localization_weight * figures.get("localization", 0)
-        of_attention += config.naming_weight * figures.get("naming", 0)
         rows.append({"error": loss - of_attention, **figures})
     return {name: torch.stack([row[name] for row in rows]).mean().item() for name in rows[0]}

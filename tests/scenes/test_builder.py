@@ -57,25 +57,6 @@ def test_pictures_and_masks_have_their_shapes_and_ranges(builder: SceneBuilder) 
             assert set(thing.mask.unique().tolist()) == {0.0, 1.0}
 
 
-def test_crowds_are_rows_of_different_things_told_by_their_names_alone(
-    builder: SceneBuilder,
-) -> None:
-    crowds = [builder.crowd(seed) for seed in range(40)]
-    assert same(crowds[0], builder.crowd(0))
-    assert {len(crowd.objects) for crowd in crowds} == {4, 6, 9}
-    in_order = 0
-    for crowd in crowds:
-        assert len({thing.name for thing in crowd.objects}) == len(crowd.objects)
-        assert not {"left", "right", "top", "bottom", "middle"} & set(crowd.text.lower().split())
-        phrases = [str(thing.phrase) for thing in crowd.objects]
-        assert all(crowd.text.count(phrase) == 1 for phrase in phrases)
-        in_order += phrases == sorted(phrases, key=crowd.text.index)
-        first, *_, last = (thing.mask.nonzero().float().mean(dim=0) for thing in crowd.objects)
-        assert (first < SIZE / 2).all()
-        assert (last > SIZE / 2).all()
-    assert in_order < 10
-
-
 @pytest.mark.parametrize(("aspect", "shape"), [(1.5, (SIZE, 144)), (0.75, (128, SIZE))])
 def test_scenes_of_other_shapes_have_their_things_where_the_words_say(
     builder: SceneBuilder, aspect: float, shape: tuple[int, int]

@@ -91,11 +91,8 @@ PUBLISHED = {
         "largest_weight": 1.0,
         "noise_bias": 1.0,
         "noise_offset": 0.0,
-        "noisiest": 0.0,
         "guided": 0.0,
         "localization_weight": 0.0,
-        "naming_weight": 0.0,
-        "crowds": 0,
         "thing_weight": 1.0,
     },
     DataConfig: {"size": 256, "smallest_crop": 0.8, "flipped": 0.5, "dropped": 0.1},
@@ -173,9 +170,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("text = {width = 128}", "unet: context = 768, but text: width = 128"),
         ("fresh = 0", "fresh: expected from 1 on, not 0"),
         ("noise_bias = 0", "noise_bias: expected more than 0"),
-        ("noisiest = 1", "noisiest: expected from 0 to less than 1, not 1"),
         ("noise_offset = -0.1", "noise_offset: expected from 0 on, not -0.1"),
-        ("crowds = 8", "crowds are kept, and names learned from them: set pool and naming_weight"),
         ('attention = [1]\ntrain = "published"', "attention would add layers"),
         ('wordnet = "w"\ntrain = "published"', "wordnet would change a text encoder"),
     ],
@@ -187,9 +182,7 @@ def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message:
 
 
 @pytest.mark.parametrize("source", ['folder = "a"', 'shards = ["a.tar"]'])
-@pytest.mark.parametrize(
-    "key", ["guided", "guidance", "localization_weight", "naming_weight", "thing_weight"]
-)
+@pytest.mark.parametrize("key", ["guided", "guidance", "localization_weight", "thing_weight"])
 def test_what_needs_masks_is_refused_where_there_are_none(
     tmp_path: Path, source: str, key: str
 ) -> None:

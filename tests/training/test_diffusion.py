@@ -17,7 +17,7 @@ from lcad_nodes.host.loading import load_checkpoint
 from lcad_nodes.model.checkpoint import CheckpointParts, LayoutError, join, split
 from lcad_nodes.training import diffusion
 from lcad_nodes.training.config import ConfigError, DataConfig, DiffusionConfig, FitConfig
-from lcad_nodes.training.diffusion import HIDDEN, Diffusion, EncodedBatch, timesteps, train
+from lcad_nodes.training.diffusion import Diffusion, EncodedBatch, train
 from lcad_nodes.training.guidance import Instances
 from lcad_nodes.training.networks import (
     TextConfig,
@@ -242,79 +242,6 @@ def test_more_weight_goes_to_more_noise_which_the_bias_prefers(
     weight = {100: 1.0, 999: 30.0}.get(t, (1 - signal) / signal)
     assert loss.item() == pytest.approx(weight * figures["unweighted"].item(), rel=1e-4)
     assert (weight > 10) == (t > 700)
-
-
-def test_some_pictures_are_drawn_at_the_noisiest_steps_and_the_rest_as_before() -> None:
-    uniform = torch.linspace(0, 1, 10_001)[:-1]
-    assert torch.equal(timesteps(uniform, 2.0, 0.0), (1000 * uniform.sqrt()).long())
-    t = timesteps(uniform, 2.0, 0.25)
-    assert (t[:2500].min(), t[:2500].max()) == (HIDDEN, 999)
-    assert t[:2500].float().mean().item() == pytest.approx((HIDDEN + 999) / 2, abs=0.1)
-    rest = timesteps(torch.linspace(0, 1, 7501)[:-1], 2.0, 0.0)
-    torch.testing.assert_close(t[2500:], rest, rtol=0, atol=1)  # rounded down
-
-
-@torch.no_grad()
-def test_names_are_learned_where_noise_hides_colors(
-    from_nothing: DiffusionConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    config = replace(from_nothing, naming_weight=1.0)
-    stage = Diffusion(config, split(load_file(from_nothing.start)))
-    known = [Instances(torch.rand(2, 8, 8), ((2, 3), (5,)))] * 2
-    batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
-    for uniform, learned in ((0.9, False), (0.96, True)):
-        fixed = torch.full((2,), uniform), torch.randn(2, 4, 8, 8)
-        monkeypatch.setattr(diffusion, "draws", lambda *_, drawn=fixed: drawn)
-        _, figures = stage(batch, 0)
-        assert (figures["naming"] > 0) == learned
-
-
-def test_crowds_teach_names_on_the_way_down_alone(from_nothing: DiffusionConfig) -> None:
-    config = replace(from_nothing, localization_weight=3.0, naming_weight=2.0)
-    stage = Diffusion(config, split(load_file(from_nothing.start)))
-    known = [Instances(torch.rand(2, 8, 8), ((2, 3), (5,)))] * 2
-    batch = replace(_encoded(2), tokens=torch.arange(154).view(2, 77), instances=known)
-
-    def learn(crowds: EncodedBatch | None) -> tuple[Tensor, dict[str, Tensor], list[Tensor]]:
-        stage.zero_grad()
-        loss, figures = stage(replace(batch, crowds=crowds), 0)
-        loss.backward()
-        blocks = (stage.unet.conv_in, stage.unet.mid_block, stage.unet.up_blocks)
-        gradients = [torch.cat([_gradient(p) for p in block.parameters()]) for block in blocks]
-        return loss.detach(), figures, gradients
-
-    alone, _, without = learn(None)
-    loss, figures, with_crowds = learn(replace(batch, latents=torch.zeros(2, 0)))
-    found, named = figures["crowds_localization"], figures["crowds_naming"]
-    assert min(found, named) > 0
-    torch.testing.assert_close(loss, alone + 3 * found + 2 * named)
-    assert [torch.equal(*pair) for pair in zip(without, with_crowds, strict=True)] == [
-        False,
-        False,
-        True,
-    ]
-
-
-@pytest.mark.slow
-def test_crowds_are_kept_and_drawn_anew_and_training_goes_on_with_the_same(
-    from_nothing: DiffusionConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen: list[EncodedBatch] = []
-    read = Diffusion._read
-    monkeypatch.setattr(Diffusion, "_read", lambda self, b: seen.append(b) or read(self, b))
-    config = replace(from_nothing, naming_weight=1.0, crowds=10)
-    train(config)
-    longer = replace(config.fit, steps=4)
-    train(replace(config, fit=longer))
-    gone_on = [batch.luminance for batch in seen]
-    seen.clear()
-    train(replace(config, fit=replace(longer, directory=config.fit.directory + "-2")))
-    assert [len(batch.instances) for batch in seen] == [10] * 4
-    assert {len(known.tokens) for batch in seen for known in batch.instances} <= {4, 6, 9}
-    assert all(
-        torch.equal(*pair) for pair in zip(gone_on, [b.luminance for b in seen], strict=True)
-    )
-    assert not torch.equal(gone_on[2], gone_on[3])
 
 
 @torch.no_grad()

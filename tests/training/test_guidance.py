@@ -26,7 +26,6 @@ from lcad_nodes.training.guidance import (
     Instances,
     find_instances,
     localization_error,
-    naming_error,
 )
 from lcad_nodes.training.networks import TextConfig, UNetConfig, conditioned_input, load_unet
 
@@ -84,10 +83,10 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(block: Any) -> No
     hidden = torch.randn(2, 16, block.to_q.in_features)
     context = torch.randn(2, 77, block.to_k.in_features)
     mask = halves(4)[0]
-    guided = GuidedAttention(3.0, localized=True, naming=True)
+    guided = GuidedAttention(3.0, localized=True)
     plain = guided(block, hidden, context)
     nobody = Instances(torch.zeros(0, 4, 4), ())
-    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True], [True, True]):
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [True, True]):
         found = guided(block, hidden, context)
 
     def heads(x: Tensor) -> Tensor:
@@ -105,11 +104,9 @@ def test_logits_of_a_phrase_move_toward_its_mask_and_no_others(block: Any) -> No
     torch.testing.assert_close(found[0], block.to_out[0](attended), rtol=1e-4, atol=1e-5)
     assert torch.equal(found[1], plain[1])
     assert torch.equal(guided(block, hidden, context), plain)
-    with guided.toward(
-        [Instances(mask[None], ((2, 3),)), nobody], [False, False], [True, True]
-    ) as mistaken:
+    with guided.toward([Instances(mask[None], ((2, 3),)), nobody], [False, False]) as mislaid:
         torch.testing.assert_close(guided(block, hidden, context), plain)
-    assert len(mistaken.localization) == len(mistaken.naming) == 1
+    assert len(mislaid) == 1
 
 
 def test_the_localization_error_is_the_cross_entropy_of_attention_and_mask() -> None:
@@ -149,44 +146,6 @@ def test_sides_that_do_not_halve_evenly_are_those_of_the_attention(
 def test_nothing_known_is_no_localization_error() -> None:
     nobody = Instances(torch.zeros(0, 4, 4), ())
     assert localization_error(torch.randn(2, 8, 16, 77), [nobody, nobody]) == 0
-
-
-def test_the_naming_error_is_of_the_things_and_phrases_of_each_description() -> None:
-    left, right = halves(4)
-    q, k = torch.randn(3, 16, 32), torch.randn(3, 77, 32)
-    two = Instances(torch.stack([left, right]), ((1, 2), (4,)))
-    one = Instances(right[None], ((3,),))
-
-    def error(number: int) -> Tensor:
-        places = q[number].view(4, 4, -1)
-        things = torch.stack([places[half > 0].mean(0) for half in (left, right)])
-        phrases = torch.stack([k[number, 1:3].mean(0), k[number, 4]])
-        logits = things @ phrases.T / 32**0.5
-        return -torch.stack([logits.log_softmax(way).diagonal() for way in (0, 1)]).mean()
-
-    expected = (error(0) + error(2)) / 2  # a description of one thing has nothing to tell apart
-    torch.testing.assert_close(naming_error(q, k, [two, one, two]), expected)
-
-
-@torch.no_grad()
-def test_names_are_told_from_each_other_in_the_pictures_asked_for_alone(block: Any) -> None:
-    hidden = torch.randn(3, 16, block.to_q.in_features)
-    context = torch.randn(3, 77, block.to_k.in_features)
-    known = [Instances(torch.stack(halves(4)), ((2, 3), (5,)))] * 3
-    guided = GuidedAttention(3.0, localized=False, naming=True)
-    with guided.toward(known, [False] * 3, [True, False, True]) as mistaken:
-        guided(block, hidden, context)
-    q, k = block.to_q(hidden[::2]), block.to_k(context[::2])
-    torch.testing.assert_close(mistaken.naming, [naming_error(q, k, known[:2])])
-    with guided.toward(known, [False] * 3, [False] * 3) as mistaken:
-        guided(block, hidden, context)
-    assert mistaken.naming == [0]
-
-
-def test_nothing_known_is_no_naming_error() -> None:
-    nobody = Instances(torch.zeros(0, 4, 4), ())
-    q, k = torch.randn(2, 16, 32), torch.randn(2, 77, 32)
-    assert naming_error(q, k, [nobody, nobody]) == 0
 
 
 @pytest.fixture
@@ -234,25 +193,24 @@ def test_a_share_of_the_pictures_is_guided(stage: Diffusion) -> None:
     assert differs == [False, True, False, True]
 
 
-@pytest.mark.parametrize("name", ["localization", "naming"])
 @pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_an_error_of_attention_is_computed_where_it_is_learned_from_alone(
+def test_the_localization_error_is_computed_where_it_is_learned_from_alone(
     config: DiffusionConfig,
     golden: Golden,
     monkeypatch: pytest.MonkeyPatch,
-    name: str,
     weight: float,
 ) -> None:
     computed = []
-    compute = getattr(guidance, f"{name}_error")
     monkeypatch.setattr(
-        guidance, f"{name}_error", lambda *given: computed.append(given) or compute(*given)
+        guidance,
+        "localization_error",
+        lambda *given: computed.append(given) or localization_error(*given),
     )
     parts = split(load_file(golden.checkpoint))
     torch.manual_seed(0)
     plain = Diffusion(config, parts)
     torch.manual_seed(0)
-    weighed = Diffusion(replace(config, **{f"{name}_weight": weight}), parts)
+    weighed = Diffusion(replace(config, localization_weight=weight), parts)
     batch = EncodedBatch(
         torch.ones(1, 4, 8, 8),
         torch.ones(1, 128, 8, 8),
@@ -261,8 +219,9 @@ def test_an_error_of_attention_is_computed_where_it_is_learned_from_alone(
         [Instances(torch.stack(halves(8)), ((2, 3, 4), (6, 7)))],
     )
     loss, figures = weighed(batch, 0)
-    assert bool(computed) == (name in figures) == bool(weight)
-    torch.testing.assert_close(loss - plain(batch, 0)[0], weight * figures.get(name, 0 * loss))
+    assert bool(computed) == ("localization" in figures) == bool(weight)
+    mislaid = figures.get("localization", 0 * loss)
+    torch.testing.assert_close(loss - plain(batch, 0)[0], weight * mislaid)
 
 
 def test_masks_lie_where_the_networks_are(
@@ -282,7 +241,7 @@ def test_guidance_is_learned_through(stage: Diffusion) -> None:
     instances = Instances(halves(8)[0][None], ((2, 3, 4),))
     inputs = conditioned_input(torch.ones(1, 4, 8, 8), torch.ones(1, 128, 8, 8))
     context = stage.text(torch.arange(77)[None]).last_hidden_state
-    with stage.attention.toward([instances], [True], [True]):
+    with stage.attention.toward([instances], [True]):
         stage.unet(inputs, 500, context).sample.square().sum().backward()
     queries = [p for n, p in stage.unet.named_parameters() if n.endswith("attn2.to_q.weight")]
     assert queries

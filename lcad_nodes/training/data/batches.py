@@ -16,7 +16,7 @@ from ..config import DataConfig
 from .captions import Detail
 from .photos import PhotoFolder
 from .pictures import Augment, Sample, Skipped
-from .scenes import Crowds, Scenes
+from .scenes import Scenes
 from .shards import Shards
 
 logger = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Batch:
 
 
 def batches(
-    config: DataConfig, batch: int, accelerator: Accelerator, first: int, *, crowds: bool = False
+    config: DataConfig, batch: int, accelerator: Accelerator, first: int
 ) -> Iterator[Batch]:
     """Yield batches without end.
 
@@ -54,10 +54,9 @@ def batches(
         batch: samples a batch and process.
         accelerator: which process this is, and where batches go.
         first: number of batches to pass over.
-        crowds: whether scenes are crowds.
     """
     seen: set[str] = set()
-    for step, drawn in enumerate(_loader(config, batch, accelerator, first, crowds), first):
+    for step, drawn in enumerate(_loader(config, batch, accelerator, first), first):
         for skipped in drawn.skipped:
             if skipped.name not in seen:
                 seen.add(skipped.name)
@@ -110,7 +109,7 @@ def _collate(samples: Sequence[Sample]) -> _Drawn:
 
 
 def _loader(
-    config: DataConfig, batch: int, accelerator: Accelerator, first: int, crowds: bool
+    config: DataConfig, batch: int, accelerator: Accelerator, first: int
 ) -> DataLoader[Any]:
     def numbers() -> Iterator[list[int]]:
         step = first
@@ -124,7 +123,7 @@ def _loader(
         source = Shards(config.shards, augment, config.seed, batch, reader, first, config.workers)
         order = {"batch_size": batch}
     else:
-        source = Crowds(config, batch) if crowds else _numbered(config, batch)
+        source = _numbered(config, batch)
         order = {"batch_sampler": numbers()}
     return DataLoader(
         source,

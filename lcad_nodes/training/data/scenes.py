@@ -45,13 +45,3 @@ class Scenes(Dataset[Sample]):
             covered = torch.stack([thing.mask for thing in scene.objects]).amax(dim=0)
             named.append((scene.background, 1 - covered))
         return Sample(scene.image, scene.text, objects=tuple(named))
-
-
-class Crowds(Scenes):
-    """Crowd number n, the same in every run; its image's colors are of no account."""
-
-    def __getitem__(self, number: int) -> Sample:
-        """Build a crowd."""
-        scene = self.builder.crowd(self.config.seed * 1_000_000_007 + number)
-        named = [(str(thing.phrase), thing.mask) for thing in scene.objects]
-        return Sample(scene.image, scene.text, objects=tuple(named))
