@@ -10,6 +10,7 @@ import node_helpers
 import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
+from comfy.utils import repeat_to_batch_size
 from torch import Tensor
 
 from ..model.geometry import LATENT_PIXEL, Geometry
@@ -212,7 +213,12 @@ def _sample_one_photo(
             "put positive and negative through one 'Add Photo to Prompts (L-CAD)'"
         )
     other = getattr(guider, "uncond_model_patcher", None)  # of a guider of two models
-    moved = cache(Tensor.to)  # once for all prompts; the host itself would move it for every step
+
+    @cache  # once for all prompts; the host itself would move it for every step
+    def for_each_latent(luminance: Tensor, device: torch.device) -> Tensor:
+        # The host's context windows cut only what is as many as the latents.
+        return repeat_to_batch_size(luminance.to(device), len(noise))
+
     for name, prompts in guider.conds.items():
         model = other if name == "negative" and other is not None else guider.model_patcher
         check_merges(model)
@@ -220,7 +226,7 @@ def _sample_one_photo(
             check_inputs(cond, model, noise)
             _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
             if batch_size is None:  # training has many photos, of which it takes one at a time
-                cond["noise_concat"] = moved(cond["noise_concat"], model.load_device)
+                cond["noise_concat"] = for_each_latent(cond["noise_concat"], model.load_device)
     with hints_placed(conds):
         return executor(noise, latent_image, sampler, *args, **kwargs)
 

@@ -339,8 +339,7 @@ class GuidedAttention:
             raise ConditioningError(
                 f"the masks are for latents of {shapes[0] if shapes else ()}, but the model is "
                 f"called with {len(q)} of {tuple(latent)}: another node cuts or repeats the "
-                "picture, as tiled diffusion and context windows do, and guidance by masks does "
-                "not go with it"
+                "picture, as tiled diffusion does, and guidance by masks does not go with it"
             )
         parts = zip(q.chunk(count), k.chunk(count), v.chunk(count), strict=True)
         return cat([self._chunk(current, i, *part, options) for i, part in enumerate(parts)])

@@ -9,6 +9,7 @@ import torch
 from comfy.model_patcher import ModelPatcher
 from comfy.patcher_extension import WrapperExecutor, WrappersMP
 from comfy.samplers import CFGGuider, sampler_object
+from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from comfy_extras.nodes_custom_sampler import Guider_DualModel
 from comfy_extras.nodes_train import TrainLoraNode
 from torch import Tensor
@@ -111,6 +112,22 @@ def test_luminance_is_moved_to_the_models_device_once_for_all_prompts(loaded: Ch
     assert here is also_here is given
     assert there is also_there
     assert there.is_meta
+
+
+def test_windows_of_a_repeated_batch_have_each_latents_own_photo(loaded: Checkpoint) -> None:
+    windows = ContextWindowsManualNode.execute(
+        *(loaded.model, 3, 1, "standard_static", 1, False, "pyramid", 0, False)
+    )
+    start = torch.zeros(6, 4, 8, 8)
+    noise = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    positive = negative = prompt(loaded, PHOTOS)
+    found = []
+    for model in (loaded.model, windows.args[0]):
+        guider = CFGGuider(model)
+        guider.set_conds(positive, negative)
+        sigmas = torch.tensor([10.0, 0.0])
+        found.append(guider.sample(noise, start, sampler_object("euler"), sigmas))
+    torch.testing.assert_close(*found, rtol=0, atol=1e-3)
 
 
 def of_another_file(loaded: Checkpoint) -> ModelPatcher:
