@@ -115,7 +115,7 @@ def test_luminance_is_moved_to_the_models_device_once_for_all_prompts(loaded: Ch
 
 
 def test_windows_of_a_repeated_batch_have_each_latents_own_photo(loaded: Checkpoint) -> None:
-    windows = ContextWindowsManualNode.execute(
+    windows: Any = ContextWindowsManualNode.execute(
         *(loaded.model, 3, 1, "standard_static", 1, False, "pyramid", 0, False)
     )
     start = torch.zeros(6, 4, 8, 8)
