@@ -201,7 +201,7 @@ def _rows(name: str, text: str, folder: Path, out: Path) -> Iterator[Job]:
             )
         if not file and not words:
             continue
-        if not file:
+        if not Path(file).name:
             raise TableError(f"{name}, line {line}: there is no file.")
         yield Job(_found(folder / file, named), words, out / (target or _beside(file)))
 
