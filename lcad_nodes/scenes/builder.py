@@ -115,10 +115,6 @@ class _Layout:
         left, top = corner.round().astype(int)
         return int(left), int(top)
 
-    def place(self, index: int) -> str | None:
-        """What a description calls the place of an object."""
-        return places_in_line(self.count, self.axis)[index]
-
 
 def places_in_line(count: int, axis: int) -> Sequence[str | None]:
     """Where each of up to four objects in a row (axis 0) or a column is; None for a single one."""
@@ -366,7 +362,8 @@ class SceneBuilder:
             shading = np.asarray(_turn(cutout.shading, room, rng))
             image = Image.fromarray(self._painter.paint(shading, color, rng))
         corner = layout.corner(index, image.size, rng)
-        return _Placed(image, corner, cutout.name, color, layout.place(index))
+        place = places_in_line(layout.count, layout.axis)[index]
+        return _Placed(image, corner, cutout.name, color, place)
 
 
 def _turn(image: Image.Image, room: NDArray[np.float64], rng: np.random.Generator) -> Image.Image:

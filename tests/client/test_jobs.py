@@ -91,6 +91,7 @@ def test_only_ends_of_lines_end_rows(folder: Path, mark: str) -> None:
         ("name,text\na.jpg,red", "no column file"),
         ("file,text\na.jpg,red, green", "line 2: more columns"),
         ("file,text\n,red", "line 2: there is no file"),
+        ("file,text\n.,red", "line 2: there is no file"),
         ('file,text\na.jpg,red\nb.png,"blue\nc.bmp,green\n', "line 3: unexpected end of data"),
         ('file,text\na.jpg,red\nb.png,"a 5" cup"\n', "line 3: ',' expected"),
         ("file,text\na.jpg," + 150_000 * "red ", "line 2: field larger than"),
