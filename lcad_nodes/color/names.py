@@ -23,6 +23,14 @@ PROTOTYPES = {
     "white": (0.0, 0.0),
     "gray": (0.0, 0.0),
 }
+VIVID = {
+    "yellow": (-21.0, 94.0),
+    "green": (-86.0, 83.0),
+    "blue": (60.0, -95.0),
+    "purple": (70.0, -76.0),
+}
+"""a*, b* of the strongest that screens show of a color, where CIE Lab bends its hue: pure blue lies
+nearer to a typical purple than to a typical blue, and pure yellow to green."""
 TERMS = tuple(PROTOTYPES)
 SPELLINGS = {**{term: term for term in TERMS}, "grey": "gray"}
 """The words for the terms, and which term each stands for."""
@@ -37,8 +45,10 @@ def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
     """Whether a color counts as `term`.
 
     It does when its a*b* is nearest, among all basic colors taken at its own lightness and
-    inside the gamut, to the one named; colors that coincide there (within 10) count as one,
-    and so do black, gray and white.
+    inside the gamut, typical and vivid, to the one named; colors that coincide there (within 10)
+    count as one, and so do black, gray and white. Lightness itself does not count, so that a strong
+    brown is an orange; where two names meet, as in amber, lime or a very pale color, the nearest
+    may be the other one.
 
     Args:
         mean_lab: the three values L, a*, b* of a color, usually the mean of an object.
@@ -50,9 +60,11 @@ def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
     if term not in PROTOTYPES:
         raise ColorNameError(f"{term!r} is not a basic color term; they are {', '.join(TERMS)}.")
     lightness, ab = _split(mean_lab)
-    colors = terms_at(lightness)[0]
-    nearest = colors[(colors - ab).norm(dim=1).argmin()]
-    return bool((colors[TERMS.index(term)] - nearest).norm() <= ALIKE)
+    typical = terms_at(lightness)[0]
+    colors = torch.cat([typical, _at(lightness, VIVID.values())[0]])
+    nearest = int((colors - ab).norm(dim=1).argmin())
+    alike = (typical[TERMS.index(term)] - colors[nearest]).norm() <= ALIKE
+    return (*TERMS, *VIVID)[nearest] == term or bool(alike)
 
 
 def named_in(text: str) -> str | None:
@@ -80,7 +92,7 @@ def judge_objects(image: Tensor, things: Iterable[tuple[str, Tensor]]) -> list[t
 
 
 def terms_at(lightness: Tensor) -> Tensor:
-    """a*b* of the basic terms at each CIE L, inside the sRGB gamut.
+    """a*b* of what is typical of the basic terms at each CIE L, inside the sRGB gamut.
 
     Args:
         lightness: N values in [0, 100].
@@ -88,9 +100,13 @@ def terms_at(lightness: Tensor) -> Tensor:
     Returns:
         N,11,2 in the order of `TERMS`.
     """
-    ab = torch.tensor(list(PROTOTYPES.values()), dtype=lightness.dtype).T
+    return _at(lightness, PROTOTYPES.values())
+
+
+def _at(lightness: Tensor, colors: Iterable[tuple[float, float]]) -> Tensor:
+    ab = torch.tensor(list(colors), dtype=lightness.dtype).T
     grid = ab[None, :, None, :].expand(1, 2, len(lightness), -1)
-    level = lightness[None, None, :, None].expand(1, 1, -1, len(TERMS))
+    level = lightness[None, None, :, None].expand(1, 1, -1, ab.shape[1])
     return into_gamut(torch.cat([level, grid], dim=1))[0, 1:].movedim(0, -1)
 
 

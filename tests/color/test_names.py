@@ -41,6 +41,30 @@ def test_everyday_colors_have_their_names(rgb: tuple[int, int, int], term: str) 
     assert color_matches(lab(*rgb), term)
 
 
+@pytest.mark.parametrize(
+    ("rgb", "term"),
+    [
+        ((255, 0, 0), "red"),
+        ((255, 140, 0), "orange"),
+        ((255, 255, 0), "yellow"),
+        ((255, 255, 153), "yellow"),
+        ((0, 255, 0), "green"),
+        ((0, 100, 0), "green"),
+        ((0, 0, 255), "blue"),
+        ((0, 0, 128), "blue"),
+        ((65, 105, 225), "blue"),
+        ((128, 0, 128), "purple"),
+        ((138, 43, 226), "purple"),
+        ((75, 0, 130), "purple"),
+        ((255, 105, 180), "pink"),
+    ],
+)
+def test_the_strongest_colors_of_a_screen_have_one_name_alone(
+    rgb: tuple[int, int, int], term: str
+) -> None:
+    assert [known for known in TERMS if color_matches(lab(*rgb), known)] == [term]
+
+
 @pytest.mark.parametrize("term", TERMS)
 @pytest.mark.parametrize("lightness", [20.0, 40.0, 60.0, 80.0])
 def test_every_term_matches_itself_at_every_lightness(term: str, lightness: float) -> None:
