@@ -25,7 +25,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     shared.add_argument(
         "--comfyui",
         metavar="DIR",
-        type=lambda name: Path(name).resolve(),
+        type=lambda name: _path(name).resolve(),
         help="the ComfyUI to use, which is only read (default: COMFYUI_DIR, else .comfyui/)",
     )
     shared.add_argument("--cpu", action="store_true", help="do not use a GPU")
@@ -35,10 +35,29 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     serve = commands.add_parser("serve", parents=[shared], help="open ComfyUI in the browser")
     serve.add_argument("--port", type=_number(1, 65535), default=8188, help=SHOWN)
     _add_colorize(commands.add_parser("colorize", parents=[shared], help="colorize photos"))
-    known = parser.parse_args(arguments)
+    known = _known(parser, arguments)
     if known.name == "colorize" and (problem := _problem(known)):
         parser.error(problem)
     return known
+
+
+def _known(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """What a parser reads, and the words behind an option, which argparse leaves over."""
+    known, rest = parser.parse_known_args(arguments)
+    is_colorize = known.name == "colorize"
+    if is_colorize and not known.text and len(rest) == 1 and not rest[0].startswith("-"):
+        known.text = rest.pop()
+    if rest:
+        advice = ". Put words in quotes, and give a folder for many photos" * is_colorize
+        parser.error(f"unrecognized arguments: {' '.join(rest)}{advice}")
+    return known
+
+
+def _path(text: str) -> Path:
+    """Reads a path, but no empty one, as scripts give by mistake: it would be this folder."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a file or a folder")
+    return Path(text)
 
 
 def _number(least: float, most: float, *others: float) -> Callable[[str], float]:
@@ -60,7 +79,7 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         "Colorizes a photo, or every photo of a folder. A table for a folder is a CSV file with "
         "the columns file, text and, if wanted, out; what is finished is not made again."
     )
-    parser.add_argument("photo", type=Path, metavar="PHOTO", help="a photo, or a folder of them")
+    parser.add_argument("photo", type=_path, metavar="PHOTO", help="a photo, or a folder of them")
     parser.add_argument(
         "text",
         nargs="?",
@@ -77,7 +96,7 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mask",
         action="append",
-        type=Path,
+        type=_path,
         default=[],
         help="a picture of the photo's size, white where the phrase's object is, or transparent "
         "there, as ComfyUI's mask editor saves it; repeat for each phrase",
@@ -85,7 +104,7 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o",
         dest="out",
-        type=Path,
+        type=_path,
         help="the file, or for a folder the folder, to write (default: PHOTO.color.SUFFIX)",
     )
     parser.add_argument(
@@ -109,7 +128,7 @@ def _add_colorize(parser: argparse.ArgumentParser) -> None:
         help="decode in pieces of so many pixels, where memory is short (default: 0, in one)",
     )
     parser.add_argument(
-        "--checkpoint", type=Path, help=f"a model file (default: {DEFAULTS.checkpoint})"
+        "--checkpoint", type=_path, help=f"a model file (default: {DEFAULTS.checkpoint})"
     )
 
 
@@ -118,6 +137,8 @@ def _problem(known: argparse.Namespace) -> str | None:
     for path in (known.photo, *known.mask, *filter(None, [known.checkpoint])):
         if not path.exists():
             return f"there is no file {path}"
+    if known.checkpoint and known.checkpoint.is_dir():
+        return f"--checkpoint {known.checkpoint} is a folder: name the model file in it"
     if known.photo.is_dir():
         return _problem_of_folder(known)
     if problem := _problem_of_files(known.photo, known.text, known.out):
@@ -137,8 +158,11 @@ def _problem_of_folder(known: argparse.Namespace) -> str | None:
     text, out = known.text, known.out
     if known.mask or known.phrase:
         return "--phrase and --mask are for a single photo, and PHOTO is a folder"
-    if text.lower().endswith(".csv") and not Path(text).is_file():
+    is_table = text.lower().endswith(".csv")
+    if is_table and not Path(text).is_file():
         return f"there is no table {text}"
+    if not is_table and _is_file(text):
+        return f"{text} is a file: put words in quotes, or save a table as .csv"
     if _is_folder(text):
         return f"{text} is a folder: name the one for results with -o"
     if out and not out.is_dir() and (out.is_file() or out.suffix.lower() in WRITABLE):
@@ -149,7 +173,7 @@ def _problem_of_folder(known: argparse.Namespace) -> str | None:
 def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
     if photo.suffix.lower() not in READABLE:
         return f"{photo} is none of {', '.join(sorted(READABLE))}: convert it to one of them"
-    if Path(text).suffix.lower() in {*READABLE, ".csv"} and Path(text).is_file():
+    if _is_file(text):
         return f"{text} is a file: put words in quotes, or give a folder for many photos"
     if _is_folder(text):
         return f"{text} is a folder: name the file for the result with -o"
@@ -160,6 +184,11 @@ def _problem_of_files(photo: Path, text: str, out: Path | None) -> str | None:
     if out and out.suffix.lower() not in WRITABLE:
         return f"-o {out}: the result is one of {', '.join(sorted(WRITABLE))}"
     return None
+
+
+def _is_file(text: str) -> bool:
+    """Whether words are a file's path. A single word may be a file's name by chance."""
+    return "." in text and os.path.isfile(text)  # noqa: PTH113 - long ones raise
 
 
 def _is_folder(text: str) -> bool:

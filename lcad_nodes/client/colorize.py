@@ -252,7 +252,7 @@ class _Run:
     """
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs = jobs
+        self.jobs = [*jobs]
         self.number = 0
         self.failed: list[str] = []
         self._start = 0.0
@@ -267,10 +267,11 @@ class _Run:
         """
         if self.number == 0:
             self._start = time.monotonic()  # the first server's start is no measure of the rest
-        for job in self.jobs[self.number :]:
+        while self.number < len(self.jobs):
+            job = self.jobs[self.number]
             label = f"[{self.number + 1}/{len(self.jobs)}] {job.photo.name}"
             try:
-                problem = _try(job, colorize, label)
+                problem = self._try(job, colorize, label)
             except ServerError as error:
                 self._stopped_at.append(job.photo.name)
                 if len(self._stopped_at) == STOPS:
@@ -286,6 +287,34 @@ class _Run:
                 return
             self._stopped_at.clear()
             self._end(job, label, problem)
+
+    def _try(self, job: Job, colorize: Colorizer, label: str) -> str | None:
+        """Do one job. Returns what kept it from being done, if anything.
+
+        Raises:
+            PhotoError: if the disk is full, which keeps others from being done, too.
+        """
+        try:
+            if job.is_finished(colorize.settings):  # by another run, meanwhile
+                return None
+            photo = photos.read(job.photo)
+            _require_writable(job, photo)
+            picture = colorize(photo, job.text, label=label)
+            if job.is_finished(colorize.settings):
+                self._turn_round()
+            else:
+                _write(picture, photo, job, colorize.settings)
+        except (WorkflowError, OSError, ValueError, MemoryError) as error:  # ValueError: PhotoError
+            if _is_full(error):
+                goes_on = "Make room; the same command goes on from there."
+                raise PhotoError(f"{error}\n{goes_on}") from error
+            return str(error) or type(error).__name__
+        return None
+
+    def _turn_round(self) -> None:
+        """Go on from the other end, since another run is always at the next photo already."""
+        logger.info("Another run colorizes these photos, too: this one goes on from the last")
+        self.jobs[self.number + 1 :] = reversed(self.jobs[self.number + 1 :])
 
     def _end(self, job: Job, label: str, problem: str | None) -> None:
         self.number += 1
@@ -306,26 +335,6 @@ class _Run:
         logger.info("\n%d colorized, %d failed%s", done, len(self.failed), rest)
         for line in self.failed:
             logger.info("  %s", line)
-
-
-def _try(job: Job, colorize: Colorizer, label: str) -> str | None:
-    """Do one job. Returns what kept it from being done, if anything.
-
-    Raises:
-        PhotoError: if the disk is full, which keeps others from being done, too.
-    """
-    try:
-        photo = photos.read(job.photo)
-        _require_writable(job, photo)
-        if job.is_finished(colorize.settings):  # by another run, meanwhile
-            return None
-        picture = colorize(photo, job.text, label=label)
-        _write(picture, photo, job, colorize.settings)
-    except (WorkflowError, OSError, ValueError, MemoryError) as error:  # PhotoError is a ValueError
-        if _is_full(error):
-            raise PhotoError(f"{error}\nMake room; the same command goes on from there.") from error
-        return str(error) or type(error).__name__
-    return None
 
 
 def _is_full(error: BaseException) -> bool:

@@ -239,7 +239,8 @@ def _records(name: str, text: str) -> Iterator[tuple[int, dict[str | None, str]]
     """The rows after the first, by column, each with the number of its last line."""
     header = text.partition("\n")[0]
     delimiter = max(",;\t", key=header.count)
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    content = io.StringIO(text, newline="")
+    reader = csv.DictReader(content, delimiter=delimiter, skipinitialspace=True, strict=True)
     line = 0
     try:
         reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]

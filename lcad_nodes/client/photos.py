@@ -4,6 +4,7 @@ import logging
 import math
 import os
 import re
+import stat
 import time
 import uuid
 from contextlib import suppress
@@ -76,6 +77,7 @@ def read(path: Path) -> Photo:
         PhotoError: if there is no such file, or it is not a picture, broken or too large.
     """
     try:
+        _require_content(path)
         # By a file, not its name: the digest is of the same bytes, whatever takes its place; and
         # Pillow maps a named TIFF into memory, and turned ones wrongly.
         with path.open("rb") as file, Image.open(file, formats=DECODERS) as image:
@@ -95,6 +97,15 @@ def read(path: Path) -> Photo:
         raise PhotoError(f"{path.name} cannot be read: {error}") from error
     except BROKEN as error:
         raise PhotoError(f"{path.name} cannot be read, is broken or cut off: {error}") from error
+
+
+def _require_content(path: Path) -> None:
+    """Raises PictureError for an empty file, and for what is none: a pipe would be waited for."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise PictureError("it is a folder, a pipe or a device: give a file")
+    if not found.st_size:
+        raise PictureError("it is empty: copy it once more from where it came")
 
 
 def _read(image: Image.Image, file: IO[bytes], path: Path) -> Photo:
@@ -202,10 +213,10 @@ def write(picture: Image.Image, photo: Photo, out: Path, made_from: str) -> None
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         try:
-            picture.save(part, exif=_signed(exif, made_from), **options)
+            picture.save(part, exif=_signed(exif, picture.size, made_from), **options)
         except SENSELESS as error:
             logger.warning("%s: its metadata make no sense and are left out: %s", out.name, error)
-            picture.save(part, exif=_signed(Image.Exif(), made_from), **needed)
+            picture.save(part, exif=_signed(Image.Exif(), picture.size, made_from), **needed)
         with suppress(OSError):  # as a network drive may forbid
             os.utime(part, (written, written))
         os.replace(part, out)  # noqa: PTH105
@@ -235,6 +246,8 @@ def is_touched(path: Path) -> bool:
 def _history(path: Path) -> tuple[int, str] | None:
     """When `write` wrote a file, in seconds, and what it was made from; None if it did not."""
     try:
+        if not path.is_file():
+            return None  # a pipe would be waited for
         with Image.open(path, formats=DECODERS) as image:
             said = image.getexif().get(ExifTags.Base.ImageHistory)
     except (*BROKEN, Image.DecompressionBombError):
@@ -283,9 +296,14 @@ def require_fitting(size: tuple[int, int], out: Path) -> None:
         raise PhotoError(f"{out} cannot be written: {error}") from error
 
 
-def _signed(exif: Image.Exif, made_from: str) -> Image.Exif:
+def _signed(exif: Image.Exif, size: tuple[int, int], made_from: str) -> Image.Exif:
     exif[ExifTags.Base.ImageHistory] = f"{MAKER}{made_from}"
-    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = SRGB
+    own = exif.get_ifd(ExifTags.IFD.Exif)
+    own[ExifTags.Base.ColorSpace] = SRGB
+    sides = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+    for tag, side in zip(sides, size, strict=True):
+        if tag in own:  # and of a photo that lay on its side, the other one
+            own[tag] = side
     for tag in list(exif):
         with suppress(*SENSELESS):  # a tag that cannot even be read is not a text
             is_text = TiffTags.lookup(tag).type == TiffTags.ASCII

@@ -4,6 +4,7 @@ import logging
 import shutil
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from .demo import show
 from .server import (
@@ -22,7 +23,7 @@ STARTER = "words"
 logger = logging.getLogger(__name__)
 
 
-def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> None:
+def serve(comfyui: Path, base: Path, port: int, *, cpu: bool) -> NoReturn:
     """Run ComfyUI until Ctrl-C.
 
     Args:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, UnidentifiedImageError
 
 from .formats import DECODERS
 
@@ -100,6 +100,8 @@ def read_whole(source: Path | bytes, least: int = 0) -> Picture:
             return as_seen(image, _orientation(image))
     except PictureError:
         raise
+    except UnidentifiedImageError as error:  # whose text is another each time
+        raise PictureError("it is no picture of a known format") from error
     except (*BROKEN, Image.DecompressionBombError) as error:
         raise PictureError(f"{type(error).__name__}: {error}") from error
 

@@ -102,12 +102,15 @@ def test_a_result_that_cannot_be_is_refused_before_anything_is_set_up(
         (".", "results", "is a folder: name the one for results with -o"),
         ("a.jpg", "results", "is a folder: name the file for the result with -o"),
         (".", "none.csv", "there is no table"),
+        (".", "table.xlsx", "table.xlsx is a file: put words in quotes, or save a table as .csv"),
+        (".", "b.jpg", "b.jpg is a file: put words in quotes"),
+        ("a.jpg", "table.xlsx", "table.xlsx is a file: put words in quotes"),
     ],
 )
 def test_a_file_or_a_folder_is_not_taken_for_words(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], photo: str, words: str, reason: str
 ) -> None:
-    for name in ("a.jpg", "b.jpg", "table.csv"):
+    for name in ("a.jpg", "b.jpg", "table.csv", "table.xlsx"):
         (tmp_path / name).touch()
     (tmp_path / "results").mkdir()
     with pytest.raises(SystemExit):
@@ -146,3 +149,41 @@ def test_a_raw_file_is_no_photo(tmp_path: Path, capsys: pytest.CaptureFixture[st
     with pytest.raises(SystemExit):
         parse(["colorize", str(tmp_path / "a.dng")])
     assert "convert it to one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--checkpoint", "--mask", "-o", "--comfyui", ""])
+def test_an_empty_path_is_not_taken_for_this_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], option: str
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    words = [str(tmp_path / "a.jpg"), "red", option, ""] if option else [""]
+    with pytest.raises(SystemExit):
+        parse(["colorize", *words])
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"argument {option or 'PHOTO'}: it is empty: name a file or a folder" in said
+
+
+def test_a_folder_is_no_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / "a.jpg"), "--checkpoint", str(tmp_path)])
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"--checkpoint {tmp_path} is a folder: name the model file in it" in said
+
+
+def test_words_may_stand_behind_options(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    known = parse(["colorize", str(tmp_path / "a.jpg"), "-o", "b.png", "a red car", "--seed", "1"])
+    assert (known.text, known.out, known.seed) == ("a red car", Path("b.png"), 1)
+
+
+@pytest.mark.parametrize("words", [["b.jpg", "c.jpg"], ["a", "red", "car"], ["red", "--stps", "5"]])
+def test_words_too_many_come_with_advice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(SystemExit):
+        parse(["colorize", str(tmp_path / "a.jpg"), *words])
+    said = " ".join(capsys.readouterr().err.split())
+    rest = " ".join(words[1:])
+    assert f"unrecognized arguments: {rest}. Put words in quotes, and give a folder for" in said

@@ -39,6 +39,7 @@ def table(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     [
         ('file,text,out\na.jpg,"red, green",\nb.png,ä,x/y.webp\n\n', "utf-8"),
         ("File;Text;Out\na.jpg;red, green;\nb.png;ä;x/y.webp\n;;\n", "utf-8-sig"),
+        ('file, text, out\na.jpg, "red, green",\n"b.png", "ä", "x/y.webp"\n', "utf-8"),
     ],
 )
 def test_tables_of_several_programs_are_read(folder: Path, text: str, encoding: str) -> None:

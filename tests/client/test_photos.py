@@ -1,6 +1,9 @@
 """Photo files of every kind, read and written."""
 
 import io
+import os
+import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -73,6 +76,22 @@ def test_a_turned_photo_comes_out_upright_and_is_not_turned_again(
         assert image.size == expected.shape[::-1]
         difference = np.asarray(image.convert("L")).astype(int) - expected
     assert abs(difference).mean() < 3
+
+
+@pytest.mark.parametrize("sides", [{}, {40962: 40, 40963: 24}], ids=["untold", "told"])
+@pytest.mark.parametrize("result", ["jpg", "png", "tif", "webp"])
+def test_the_size_in_the_metadata_is_that_of_the_upright_picture(
+    tmp_path: Path, result: str, sides: dict[int, int]
+) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    exif.get_ifd(ExifTags.IFD.Exif).update(sides)
+    photo = read(saved(slope(), tmp_path / "a.jpg", exif=exif))
+    write(photo.picture, photo, tmp_path / f"b.{result}", "")
+    with Image.open(tmp_path / f"b.{result}") as image:
+        kept = image.getexif().get_ifd(ExifTags.IFD.Exif)
+        assert image.size == (24, 40)
+    assert [kept[tag] for tag in (40962, 40963) if tag in kept] == ([24, 40] if sides else [])
 
 
 @pytest.mark.parametrize("source", ["jpg", "tif", "png", "webp"])
@@ -336,6 +355,32 @@ def test_a_file_that_is_no_picture_is_named(tmp_path: Path) -> None:
         read(tmp_path / "letter.jpg")
     with pytest.raises(PhotoError, match=r"There is no file .*gone\.jpg"):
         read(tmp_path / "gone.jpg")
+
+
+def test_an_empty_file_and_a_folder_are_told_to_be_that(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.jpg").mkdir()
+    with pytest.raises(PhotoError, match=r"^a\.jpg cannot be read: it is empty: copy it once more"):
+        read(tmp_path / "a.jpg")
+    with pytest.raises(PhotoError, match=r"^b\.jpg cannot be read: it is a folder"):
+        read(tmp_path / "b.jpg")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes have no files there")
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.jpg")
+    told: list[str | None] = []
+
+    def look() -> None:
+        told.append(made_from(tmp_path / "a.jpg"))
+        with suppress(PhotoError):
+            read(tmp_path / "a.jpg")
+        told.append("gone on")
+
+    thread = threading.Thread(target=look, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert told == [None, "gone on"]
 
 
 @given(share=st.floats(0.2, 0.95))

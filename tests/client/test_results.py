@@ -139,6 +139,27 @@ def test_what_another_run_has_made_meanwhile_is_not_made_again(
     assert second.is_finished(SETTINGS)
 
 
+def test_two_runs_over_the_same_photos_share_them(
+    tmp_path: Path, painter: Painter, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other one is ahead by a little, all along: it has made what this one is at."""
+    jobs = [Job(tmp_path / f"{n}.png", n, tmp_path / f"{n}.color.png") for n in "abcde"]
+    for level, job in enumerate(jobs):
+        Image.new("L", (8, 6), 40 * level).save(job.photo)
+    theirs = iter(jobs)
+
+    def another_run() -> None:
+        painter.meanwhile = lambda: None
+        many(next(theirs), tmp_path)
+        painter.meanwhile = another_run
+
+    painter.meanwhile = another_run
+    assert colorize_many(jobs, tmp_path, SETTINGS, None, cpu=True) == 0
+    assert [text for text, *_ in painter.asked] == ["a", "a", "e", "b", "d", "c"]
+    assert all(job.is_finished(SETTINGS) for job in jobs)
+    assert "[5/5] b.png -> b.color.png" in caplog.text
+
+
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
 @pytest.mark.parametrize("where", ["result", "server's folder"])
 def test_a_full_disk_ends_the_run(

@@ -145,6 +145,12 @@ def test_a_picture_cut_short_is_refused(kind: str) -> None:
             read_picture(whole[:length])
 
 
+def test_what_is_no_picture_is_refused_with_the_same_words_each_time() -> None:
+    for content in (b"Dear all", b""):
+        with pytest.raises(PictureError, match=r"^it is no picture of a known format$"):
+            read_picture(content)
+
+
 def test_floating_point_numbers_are_shares_of_white() -> None:
     half = _encoded(Image.new("F", (4, 4), 0.5), "TIFF")
     assert _shown(half)[0] == [128, 128, 128]

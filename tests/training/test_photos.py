@@ -49,7 +49,7 @@ def test_what_cannot_be_read_is_named_counted_and_replaced(
     lines = sorted(r.message for r in caplog.records if r.message.startswith("skipped"))
     assert len(lines) == 2
     assert "3.jpg" in lines[0]
-    assert "5.jpg (UnidentifiedImageError" in lines[1]
+    assert "5.jpg (it is no picture of a known format)" in lines[1]
     assert {line.split("; ")[1] for line in lines} == {"1 so far", "2 so far"}
 
 
