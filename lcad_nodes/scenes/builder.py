@@ -205,8 +205,7 @@ class SceneBuilder:
             description: "full" names every painted object and its color, and the background's
                 where it has one that nobody could guess; "none" names nothing.
             places: whether the description says where objects are; None: half the time, and of
-                things of one kind always, or mostly in a scene drawn freely. Where a scene drawn
-                freely has none, the order of words tells nothing of different things, either.
+                things of one kind always, or mostly in a scene drawn freely.
             aspect: width over height; the longer side is a multiple of 8 where the shorter is.
 
         Raises:
@@ -230,8 +229,7 @@ class SceneBuilder:
         placing = by_chance if places is None else places
         mentions = _mentions(placed, placing, description, same, rng)
         said = [(index, mention) for index, mention in enumerate(mentions) if mention]
-        by_name = free and places is False and not same
-        if rng.random() < UNORDERED or by_name:
+        if rng.random() < UNORDERED:
             rng.shuffle(said)
         named = rng.random() < 0.8 or description == "full"
         text, phrases = describe([m for _, m in said], ground_color if named else None, rng)

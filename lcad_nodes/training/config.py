@@ -39,8 +39,7 @@ class DataConfig:
             learned sooner from these.
         natural: share of scenes that are `photos` as they are, without a description.
         unplaced: share of scenes whose description never says where things are, beside those that
-            do not by chance: which of two things "the mug" is, only its name tells there, and not
-            the order of words.
+            do not by chance.
         aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
             side then. What is left and right is learned from the borders, so what only
             knows squares mixes them up on other photos.

@@ -163,20 +163,6 @@ def test_things_are_named_from_left_to_right_or_in_any_order(builder: SceneBuild
     assert 0.6 < sum(ordered) / len(ordered) < 0.9
 
 
-def test_where_no_place_is_told_to_learn_from_the_order_of_words_tells_none_either(
-    builder: SceneBuilder,
-) -> None:
-    in_order: list[bool] = []
-    for seed in range(400):
-        scene = builder.build(seed, places=False)
-        said = [thing for thing in scene.objects if thing.phrase]
-        if len(said) == 2 == len({thing.name for thing in said}):
-            first, second = (scene.text.index(str(thing.phrase)) for thing in said)
-            in_order.append(first < second)
-    assert len(in_order) > 50
-    assert 0.4 < sum(in_order) / len(in_order) < 0.6
-
-
 def test_of_things_of_one_kind_some_descriptions_do_not_tell_places(builder: SceneBuilder) -> None:
     told = []
     places = {"left", "right", "leftmost", "rightmost", "top", "bottom"}
