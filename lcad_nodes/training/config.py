@@ -17,7 +17,7 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
-OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
+OF_SCENES = ("photos", "split", "simple", "natural", "unplaced")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
@@ -40,9 +40,6 @@ class DataConfig:
         natural: share of scenes that are `photos` as they are, without a description.
         unplaced: share of scenes whose description never says where things are, beside those that
             do not by chance.
-        aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
-            side then. What is left and right is learned from the borders, so what only
-            knows squares mixes them up on other photos.
         folder: folder of photos to learn from, searched with its subfolders.
         captions: JSON file of what is said of the photos in `folder`; empty: nothing is.
         shards: webdataset tar files, with braces for many: `photos-{000..099}.tar`.
@@ -62,7 +59,6 @@ class DataConfig:
     simple: float = 0.0
     natural: float = 0.0
     unplaced: float = 0.0
-    aspects: tuple[float, ...] = (1.0,)
     folder: str = ""
     captions: str = ""
     shards: tuple[str, ...] = ()
@@ -93,8 +89,6 @@ class DataConfig:
             raise ConfigError("dropped and shortened are more than 1 together")
         if self.simple + self.natural + self.unplaced > 1:
             raise ConfigError("simple, natural and unplaced are more than 1 together")
-        if not self.aspects or not all(0.25 <= aspect <= 4 for aspect in self.aspects):
-            raise ConfigError(f"aspects: expected some from 0.25 to 4, not {list(self.aspects)}")
 
 
 @dataclass(frozen=True)
@@ -217,8 +211,6 @@ class DiffusionConfig:
         train: `published`: the first convolution's new channels and the output blocks alone;
             `all`: UNet and text encoder.
         unet: widths of a UNet that starts from nothing.
-        attention: transformer blocks in each attention of a level of the UNet (0: it has none),
-            where that of `start` shall get more; new ones change nothing at first. Empty: as it is.
         text: widths of a text encoder that starts from nothing.
         wordnet: folder with WordNet's index.noun and data.noun, to place the embeddings of nouns
             with (see `nouns.place_nouns`); all token embeddings then stay as they are. Empty: they
@@ -252,7 +244,6 @@ class DiffusionConfig:
     tokenizer: str
     train: Literal["all", "published"] = "all"
     unet: UNetConfig = field(default_factory=UNetConfig)
-    attention: tuple[int, ...] = ()
     text: TextConfig = field(default_factory=TextConfig)
     wordnet: str = ""
     pool: int = 0
@@ -273,8 +264,6 @@ class DiffusionConfig:
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.data.stamps:
             _refuse(self, OF_MASKS, "folder or shards, which bring no masks")
-        if self.attention and self.train == "published":
-            raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
         if not self.noise_bias > 0:

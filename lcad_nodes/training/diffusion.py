@@ -41,7 +41,6 @@ from .networks import (
     load_unet,
     load_vae,
     text_from_transformers,
-    with_attention,
 )
 from .noise import draws
 from .nouns import Kinds, place_nouns
@@ -126,7 +125,7 @@ class Diffusion(nn.Module):
             start: the checkpoint to start from, with a luminance encoder.
 
         Raises:
-            ConfigError: if what is to be frozen, or to get more attention, is not there.
+            ConfigError: if what is to be frozen is not there.
             LayoutError: if UNet, text encoder and luminance encoder do not fit each other.
             TokenizerError, WordNetError: if nouns are to be placed and one is not there.
         """
@@ -256,12 +255,6 @@ def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionMod
         unet = load_unet(start.unet)
         if unet.conv_in.in_channels == LATENT_CHANNELS:
             extend_first_convolution(unet, gray_channels)
-        if config.attention:
-            unet = with_attention(unet, config.attention)
-    elif config.attention:
-        raise ConfigError(
-            f"attention: {config.start} has no UNet to give more; set attention of [unet] instead"
-        )
     else:
         unet = build_unet(config.unet)
         if passes_latents(config.unet.widths):
@@ -311,11 +304,9 @@ class Pool:
             (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
             + self.accelerator.process_index
         )
-        shape = window[0].latents.shape
-        alike = [scenes for scenes in window if scenes.latents.shape == shape]
-        size = len(alike[0].latents)
-        chosen = torch.randint(len(alike) * size, (self.config.fit.batch,), generator=generator)
-        places = [(alike[int(n) // size], int(n) % size) for n in chosen]
+        size = len(window[0].latents)
+        chosen = torch.randint(len(window) * size, (self.config.fit.batch,), generator=generator)
+        places = [(window[int(n) // size], int(n) % size) for n in chosen]
         return EncodedBatch(
             torch.stack([scenes.latents[n] for scenes, n in places]),
             torch.stack([scenes.luminance[n] for scenes, n in places]),
@@ -331,7 +322,7 @@ def train(config: DiffusionConfig) -> Path:
     Raises:
         TokenizerError: if the tokenizer is not there.
         LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
-        ConfigError: if what is to be frozen, or to get more attention, is not there.
+        ConfigError: if what is to be frozen is not there.
         TrainingError: if the loss is no longer a number.
     """
     set_seed(config.data.seed)

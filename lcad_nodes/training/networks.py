@@ -1,8 +1,7 @@
 """The diffusers and transformers networks of a checkpoint, built from their widths."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,8 +22,6 @@ VOCABULARY = 49408
 END_TOKEN = 49407
 SCALE_FACTOR = 0.18215
 """What latents are multiplied by before diffusion; Stable Diffusion's."""
-BLOCK_OUTPUT = re.compile(r"\.(attn\d\.to_out\.0|ff\.net\.2)\.")
-"""The layers by which a transformer block adds to what it was given."""
 
 
 class WidthError(ValueError):
@@ -251,32 +248,6 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
         new.bias.copy_(old.bias)  # pyright: ignore
     unet.conv_in = new
     unet.register_to_config(in_channels=channels)
-
-
-def with_attention(unet: UNet2DConditionModel, attention: tuple[int, ...]) -> UNet2DConditionModel:
-    """Give a UNet more attention, without changing what it computes.
-
-    Args:
-        unet: from `load_unet`; its tensors are copied.
-        attention: transformer blocks in each attention of a level of the result.
-
-    Raises:
-        WidthError: if there are not as many as the UNet has levels, or one loses some.
-    """
-    tensors = unet.state_dict()
-    before = UNetConfig.from_state_dict(tensors)
-    if any(had > has for had, has in zip(before.attention, attention, strict=False)):
-        raise WidthError(f"attention: the UNet has {before.attention} and would lose some")
-    network = build_unet(replace(before, attention=attention))
-    added = set(network.load_state_dict(tensors, strict=False).missing_keys)
-    with torch.no_grad():
-        for name in added:
-            # A new attention is silenced at its end, each new block of an old one at its own.
-            place, _, inner = name.partition(".transformer_blocks.")
-            deeper = f"{place}.proj_out.weight" not in added and BLOCK_OUTPUT.search(inner)
-            if ".proj_out." in name or deeper:
-                network.get_parameter(name).zero_()
-    return network
 
 
 def conditioned_input(latent: Tensor, luminance: Tensor) -> Tensor:

@@ -104,7 +104,7 @@ def _figures(
     encoded: Sequence[EncodedBatch],
     accelerator: Accelerator,
 ) -> dict[str, float]:
-    as_it_is = replace(config, wordnet="", attention=())  # no nouns placed, no layers added
+    as_it_is = replace(config, wordnet="")  # no nouns placed
     stage = Diffusion(as_it_is, parts).to(accelerator.device)
     stage.eval()
     rows: list[dict[str, Tensor]] = []

@@ -65,17 +65,6 @@ def test_the_host_loads_what_stage_two_writes(from_nothing: DiffusionConfig) -> 
     assert context.shape == (1, 77, 64)
 
 
-@pytest.mark.slow
-def test_the_host_loads_a_unet_that_was_given_more_attention(from_nothing: DiffusionConfig) -> None:
-    other = replace(from_nothing.fit, directory=from_nothing.fit.directory + "-2")
-    start = train(from_nothing)
-    path = train(replace(from_nothing, start=str(start), fit=other, attention=(1, 1)))
-    before, after = split(load_file(start)).unet, split(load_file(path)).unet
-    assert {name for name in after if name not in before}
-    assert before.keys() <= after.keys()
-    load_checkpoint(str(path))
-
-
 @pytest.fixture
 def pretrained(golden: Golden) -> CheckpointParts:
     """Stable Diffusion's networks, small, with stage 1's luminance encoder beside them."""
@@ -146,13 +135,6 @@ def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
         Diffusion(other, replace(pretrained, **kept))
 
 
-def test_attention_is_added_to_a_unet_that_is_there(
-    from_nothing: DiffusionConfig, pretrained: CheckpointParts
-) -> None:
-    with pytest.raises(ConfigError, match=r"attention: .*first\.safetensors has no UNet"):
-        Diffusion(replace(from_nothing, attention=(1, 1)), replace(pretrained, unet={}))
-
-
 def test_a_unet_for_another_luminance_encoder_is_refused(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
@@ -163,13 +145,12 @@ def test_a_unet_for_another_luminance_encoder_is_refused(
 
 @pytest.mark.slow
 def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig) -> None:
-    config = replace(from_nothing, data=replace(from_nothing.data, aspects=(1.0, 1.5)))
-    fit = replace(config.fit, steps=4, accumulate=2, sample_every=4)
-    whole = train(replace(config, fit=fit))
+    fit = replace(from_nothing.fit, steps=4, accumulate=2, sample_every=4)
+    whole = train(replace(from_nothing, fit=fit))
     other = replace(fit, directory=fit.directory + "-2")
-    train(replace(config, fit=replace(other, steps=1)))
+    train(replace(from_nothing, fit=replace(other, steps=1)))
     torch.manual_seed(1)  # whatever the process has drawn meanwhile
-    resumed = train(replace(config, fit=other))
+    resumed = train(replace(from_nothing, fit=other))
     a, b, start = load_file(whole), load_file(resumed), load_file(from_nothing.start)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert all(torch.equal(a[name], start[name]) for name in start)
