@@ -268,11 +268,6 @@ class DiffusionConfig:
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
-        if self.unet.context != self.text.width:
-            raise ConfigError(
-                f"unet: context = {self.unet.context}, but text: width = {self.text.width}: the "
-                "UNet reads what the text encoder gives, so both must be equal"
-            )
 
 
 def _check(config: Any, names: Sequence[str], least: float, most: float = math.inf) -> None:

@@ -32,6 +32,7 @@ from .loop import Figures, Fit
 from .networks import (
     SCALE_FACTOR,
     TOKENS,
+    TextConfig,
     build_text_encoder,
     build_unet,
     conditioned_input,
@@ -155,14 +156,13 @@ class Diffusion(nn.Module):
         self.schedule = DDPMScheduler(**SCHEDULE)
 
     def _check_width(self) -> None:
-        """Make sure that the UNet reads what the text encoder gives."""
+        """Make sure that a UNet that was there reads what the text encoder gives."""
         reads = self.unet.config["cross_attention_dim"]
         gives = self.text.config.hidden_size
         if reads != gives:
             raise LayoutError(
-                f"the UNet reads texts of width {reads}, but the text encoder gives {gives}. "
-                f"{self.config.start} holds one of the two: set context of [unet] and width of "
-                "[text] to its width"
+                f"the UNet of {self.config.start} reads texts of width {reads}, but the text "
+                f"encoder gives {gives}: one from nothing has the width of [text]"
             )
 
     def _freeze(self) -> None:
@@ -251,14 +251,15 @@ class Diffusion(nn.Module):
 
 def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionModel:
     gray_channels = LuminanceEncoderConfig.from_state_dict(start.encoder).widths[-1]
-    if start.unet:
-        unet = load_unet(start.unet)
-        if unet.conv_in.in_channels == LATENT_CHANNELS:
-            extend_first_convolution(unet, gray_channels)
-    else:
-        unet = build_unet(config.unet)
+    if not start.unet:
+        text = TextConfig.from_state_dict(start.text) if start.text else config.text
+        unet = build_unet(config.unet, text.width, gray_channels)
         if passes_latents(config.unet.widths):
             start_with_identity(unet)
+        return unet
+    unet = load_unet(start.unet)
+    if unet.conv_in.in_channels == LATENT_CHANNELS:
+        extend_first_convolution(unet, gray_channels)
     if unet.conv_in.in_channels != LATENT_CHANNELS + gray_channels:
         raise LayoutError(
             f"the UNet reads {unet.conv_in.in_channels - LATENT_CHANNELS} channels of luminance, "

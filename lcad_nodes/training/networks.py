@@ -41,15 +41,11 @@ class UNetConfig:
         blocks: residual blocks a level.
         attention: transformer blocks in each attention of a level; 0: it has none. The middle has
             as many as the last level, and one at least.
-        context: width of the text encoder's output.
-        gray_channels: channels of the luminance features beside the latent's four.
     """
 
     widths: tuple[int, ...] = (320, 640, 1280, 1280)
     blocks: int = 2
     attention: tuple[int, ...] = (1, 1, 1, 0)
-    context: int = 768
-    gray_channels: int = 512
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
@@ -66,7 +62,6 @@ class UNetConfig:
     def from_state_dict(cls, unet: StateDict) -> "UNetConfig":
         """Read the configuration off tensors in the diffusers layout."""
         levels = range(count_modules(unet, "down_blocks"))
-        context = unet["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"].shape[1]
         return cls(
             widths=tuple(unet[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in levels),
             blocks=count_modules(unet, "down_blocks.0.resnets"),
@@ -74,8 +69,6 @@ class UNetConfig:
                 count_modules(unet, f"down_blocks.{i}.attentions.0.transformer_blocks")
                 for i in levels
             ),
-            context=context,
-            gray_channels=unet["conv_in.weight"].shape[1] - LATENT_CHANNELS,
         )
 
 
@@ -138,18 +131,24 @@ def _check_multiple(name: str, value: int, of: int) -> None:
         raise WidthError(f"{name}: expected a multiple of {of} from {of} on, not {value}")
 
 
-def build_unet(config: UNetConfig) -> UNet2DConditionModel:
-    """Build an SD 1.x UNet with the extended first convolution (paper section 3.2)."""
+def build_unet(config: UNetConfig, context: int, gray_channels: int) -> UNet2DConditionModel:
+    """Build an SD 1.x UNet with the extended first convolution (paper section 3.2).
+
+    Args:
+        config: its own widths.
+        context: width of the text encoder's output.
+        gray_channels: channels of the luminance features beside the latent's four.
+    """
     down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
     return UNet2DConditionModel(
-        in_channels=LATENT_CHANNELS + config.gray_channels,
+        in_channels=LATENT_CHANNELS + gray_channels,
         out_channels=LATENT_CHANNELS,
         down_block_types=down,
         up_block_types=up,
         block_out_channels=config.widths,
         layers_per_block=config.blocks,
-        cross_attention_dim=config.context,
+        cross_attention_dim=context,
         transformer_layers_per_block=tuple(max(n, 1) for n in config.attention),  # pyright: ignore
         attention_head_dim=HEADS,  # the number of heads, in spite of its name
     )
@@ -188,7 +187,9 @@ def build_text_encoder(config: TextConfig) -> CLIPTextModel:
 def load_unet(unet: StateDict) -> UNet2DConditionModel:
     """Build the UNet of a checkpoint's tensors (Stable Diffusion layout)."""
     tensors = checkpoint.unet_to_diffusers(unet)
-    network = build_unet(UNetConfig.from_state_dict(tensors))
+    context = tensors["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"].shape[1]
+    gray_channels = tensors["conv_in.weight"].shape[1] - LATENT_CHANNELS
+    network = build_unet(UNetConfig.from_state_dict(tensors), context, gray_channels)
     network.load_state_dict(tensors)
     return network
 

@@ -57,8 +57,6 @@ def test_each_of_lcad_minis_configurations_starts_where_the_one_before_it_ends()
         assert after.start == f"{before.fit.directory}/compression.safetensors"
     for after in (places, later_decoders[0]):
         assert after.start == f"{masks.fit.directory}/average.safetensors"
-    assert words.unet.gray_channels == first.vae.widths[-1]
-    assert words.unet.context == words.text.width
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.toml")), ids=lambda path: path.stem)
@@ -82,7 +80,7 @@ PUBLISHED = {
         "vae": VAEConfig((128, 256, 512, 512), 2),
     },
     DiffusionConfig: {
-        "unet": UNetConfig((320, 640, 1280, 1280), 2, (1, 1, 1, 0), 768, 512),
+        "unet": UNetConfig((320, 640, 1280, 1280), 2, (1, 1, 1, 0)),
         "text": TextConfig(768, 12),
         "pool": 0,
         "largest_weight": 1.0,
@@ -161,7 +159,6 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("unet = {widths = [-32]}", "unet: widths: .*not -32"),
         ("text = {width = 96}", "text: width: expected a multiple of 64 from 64 on, not 96"),
         ("text = {layers = 0}", "text: layers: .*not 0"),
-        ("text = {width = 128}", "unet: context = 768, but text: width = 128"),
         ("fresh = 0", "fresh: expected from 1 on, not 0"),
         ("noise_bias = 0", "noise_bias: expected more than 0"),
         ("noise_offset = -0.1", "noise_offset: expected from 0 on, not -0.1"),

@@ -51,7 +51,7 @@ def from_nothing(config: DiffusionConfig, golden: Golden, tmp_path: Path) -> Dif
     return replace(
         config,
         start=str(tmp_path / "first.safetensors"),
-        unet=UNetConfig((32, 64), 1, (0, 1), 64, 128),
+        unet=UNetConfig((32, 64), 1, (0, 1)),
         text=TextConfig(64, 1),
     )
 
@@ -112,7 +112,7 @@ def test_a_unet_too_narrow_to_pass_the_latent_starts_at_random(
     torch.manual_seed(0)
     started = Diffusion(from_nothing, replace(pretrained, unet={})).unet.state_dict()
     torch.manual_seed(0)
-    expected = build_unet(from_nothing.unet).state_dict()
+    expected = build_unet(from_nothing.unet, 64, 128).state_dict()
     assert all(torch.equal(started[name], expected[name]) for name in expected)
 
 
@@ -123,24 +123,29 @@ def test_nothing_can_be_frozen_that_is_not_there(
         Diffusion(replace(config, train="published"), replace(pretrained, text={}))
 
 
-@pytest.mark.parametrize("there", ["unet", "text"])
-def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
-    from_nothing: DiffusionConfig, pretrained: CheckpointParts, there: str
+def test_a_unet_from_nothing_reads_what_the_text_encoder_that_is_there_gives(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
-    other = replace(
-        from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 128, 128), text=TextConfig(128, 1)
-    )
-    kept = {"unet": {}, "text": {}} | {there: getattr(pretrained, there)}
-    with pytest.raises(LayoutError, match=r"reads texts of width (64|128).*gives (64|128)\. "):
-        Diffusion(other, replace(pretrained, **kept))
+    other = replace(from_nothing, text=TextConfig(128, 1))
+    stage = Diffusion(other, replace(pretrained, unet={}))
+    assert stage.unet.config["cross_attention_dim"] == stage.text.config.hidden_size == 64
+
+
+def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    other = replace(from_nothing, text=TextConfig(128, 1))
+    with pytest.raises(LayoutError, match=r"reads texts of width 64.*gives 128: "):
+        Diffusion(other, replace(pretrained, text={}))
 
 
 def test_a_unet_for_another_luminance_encoder_is_refused(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
-    other = replace(from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 64, 96))
+    first = "input_blocks.0.0.weight"
+    unet = {**pretrained.unet, first: torch.zeros(32, 4 + 96, 3, 3)}
     with pytest.raises(LayoutError, match=r"reads 96 channels.*gives 128"):
-        Diffusion(other, replace(pretrained, unet={}))
+        Diffusion(from_nothing, replace(pretrained, unet=unet))
 
 
 @pytest.mark.slow

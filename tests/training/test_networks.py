@@ -91,8 +91,8 @@ def test_a_tensor_without_a_place_is_named(parts: CheckpointParts) -> None:
 
 
 def test_levels_without_attention_are_found_off_the_tensors() -> None:
-    config = UNetConfig((32, 64, 96), 1, (0, 1, 0), 64, 32)
-    tensors = build_unet(config).state_dict()
+    config = UNetConfig((32, 64, 96), 1, (0, 1, 0))
+    tensors = build_unet(config, 64, 32).state_dict()
     converted = unet_from_diffusers(tensors)
     assert UNetConfig.from_state_dict(unet_to_diffusers(converted)) == config
     assert load_unet(converted).state_dict().keys() == tensors.keys()
@@ -111,7 +111,7 @@ def test_the_text_encoder_goes_there_and_back() -> None:
 
 @torch.no_grad()
 def test_the_extended_convolution_starts_without_effect() -> None:
-    unet = build_unet(UNetConfig((32, 64), 1, (0, 1), 64, 0))
+    unet = build_unet(UNetConfig((32, 64), 1, (0, 1)), 64, 0)
     latent, luminance = torch.randn(1, 4, 8, 8), torch.randn(1, 32, 8, 8)
     before = unet.conv_in(latent)
     extend_first_convolution(unet, 32)
@@ -129,7 +129,7 @@ def test_attention_below_nothing_is_refused() -> None:
 def test_a_unet_from_nothing_takes_the_whole_latent_for_noise(
     widths: tuple[int, ...], attention: tuple[bool, ...]
 ) -> None:
-    unet = build_unet(UNetConfig(widths, 1, attention, 64, 32))
+    unet = build_unet(UNetConfig(widths, 1, attention), 64, 32)
     start_with_identity(unet)
     latent, luminance = torch.randn(2, 4, 16, 16), torch.randn(2, 32, 16, 16)
     t, context = torch.tensor([999, 500]), torch.randn(2, 77, 64)

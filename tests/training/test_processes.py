@@ -47,8 +47,6 @@ tokenizer = "{comfyui}/comfy/sd1_tokenizer"
 widths = [32, 64]
 blocks = 1
 attention = [0, 1]
-context = 64
-gray_channels = 128
 [text]
 width = 64
 layers = 1
