@@ -11,7 +11,8 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..model import checkpoint
-from ..model.checkpoint import StateDict, count_modules
+from ..model.checkpoint import FAMILIES, FAMILY, StateDict, count_modules
+from ..model.geometry import LATENT_PIXEL
 from ..model.luminance import GROUPS
 from ..model.patch import LATENT_CHANNELS
 
@@ -37,7 +38,7 @@ class UNetConfig:
     """Widths of an SD 1.x UNet; the default is the published one.
 
     Attributes:
-        widths: channels of each level, multiples of 32.
+        widths: channels of each level, multiples of 32 and of the first.
         blocks: residual blocks a level.
         attention: transformer blocks in each attention of a level; 0: it has none. The middle has
             as many as the last level, and one at least.
@@ -55,8 +56,10 @@ class UNetConfig:
                 f"attention: expected one value for each of the {len(self.widths)} widths, not "
                 f"{len(self.attention)}"
             )
-        if any(blocks < 0 for blocks in self.attention):
-            raise WidthError(f"attention: expected values from 0 on, not {self.attention}")
+        if not any(self.attention) or min(self.attention) < 0:
+            raise WidthError(
+                f"attention: expected values from 0 on, and one above it, not {self.attention}"
+            )
 
     @classmethod
     def from_state_dict(cls, unet: StateDict) -> "UNetConfig":
@@ -77,8 +80,7 @@ class VAEConfig:
     """Widths of an SD 1.x VAE; the default is the published one.
 
     Attributes:
-        widths: channels of each level, full resolution first; multiples of 32. Four levels, for
-            the nodes work with latent pixels of 8 px.
+        widths: channels of four levels, full resolution first; multiples of 32 and of the first.
         blocks: residual blocks a level in the encoder; the decoder has one more.
     """
 
@@ -88,6 +90,8 @@ class VAEConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check_levels(self.widths, self.blocks)
+        if 2 ** (len(self.widths) - 1) != LATENT_PIXEL:
+            raise WidthError(f"widths: expected 4 for latents of 8 px, not {len(self.widths)}")
 
     @classmethod
     def from_state_dict(cls, vae: StateDict) -> "VAEConfig":
@@ -109,6 +113,8 @@ class TextConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check_multiple("width", self.width, TEXT_HEAD_WIDTH)
+        if (known := FAMILIES.get(self.width, FAMILY)) != FAMILY:
+            raise WidthError(f"width: {self.width} would be taken for that of {known}")
         _check_multiple("layers", self.layers, 1)
 
     @classmethod
@@ -119,10 +125,9 @@ class TextConfig:
 
 
 def _check_levels(widths: Sequence[int], blocks: int) -> None:
-    if not widths:
-        raise WidthError("widths: expected one for each level, not none")
-    for width in widths:
-        _check_multiple("widths", width, GROUPS)
+    for level, width in enumerate(widths):
+        # The host counts in widths of the first level.
+        _check_multiple("widths", width, widths[0] if level else GROUPS)
     _check_multiple("blocks", blocks, 1)
 
 

@@ -49,7 +49,7 @@ def test_an_autoencoder_from_nothing_passes_the_color_of_every_block(
 
 @torch.no_grad()
 def test_an_autoencoder_of_any_width_starts_from_nothing(config: CompressionConfig) -> None:
-    uneven = replace(config, vae=VAEConfig((32, 64), 1))
+    uneven = replace(config, vae=VAEConfig((32, 32, 64, 64), 1))
     loss, _ = Compression(uneven, NOTHING)(
         Batch(torch.rand(1, 3, 32, 32), [""], torch.arange(1)), 0
     )
@@ -199,7 +199,7 @@ def test_lpips_and_kl_count_as_much_as_they_are_weighted(
 
 def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=0.5)
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1), adversarial_weight=0.5)
     stage = Compression(replace(small, adversarial_start=5), NOTHING)
     before, figures = stage(batch, 4)
     assert figures["generator"] == figures["discriminator"] == 0
@@ -222,7 +222,7 @@ def test_nothing_is_remembered_for_a_discriminator_beyond_its_use(
     config: CompressionConfig, weight: float
 ) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=weight)
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1), adversarial_weight=weight)
     stage = Compression(replace(small, adversarial_start=1), NOTHING)
     for step in (0, 1):
         stage(batch, step)
@@ -232,7 +232,7 @@ def test_nothing_is_remembered_for_a_discriminator_beyond_its_use(
 @torch.no_grad()
 def test_the_reconstruction_is_weighted_by_the_artifact_map(config: CompressionConfig) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1), kl_weight=0.0)
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1), kl_weight=0.0)
     stage = Compression(replace(small, artifact_weight=3.0, plain_weight=0.5), NOTHING)
     image = 2 * batch.images - 1
     decoded = 2 * torch.stack([row.images[-1] for row in stage.samples(batch)]) - 1
@@ -243,7 +243,7 @@ def test_the_reconstruction_is_weighted_by_the_artifact_map(config: CompressionC
 
 def test_the_artifact_maps_settings_reach_the_loss(config: CompressionConfig) -> None:
     batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1))
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1))
     stage = Compression(small, NOTHING)
     published = stage(batch, 0)[1]["artifact"]
     for change in ({"artifact_window": 3}, {"artifact_power": 0.0}):
@@ -257,7 +257,7 @@ def test_training_goes_on_exactly_with_its_discriminator(config: CompressionConf
     small = replace(
         config,
         fit=first,
-        vae=VAEConfig((32, 32), 1),
+        vae=VAEConfig((32, 32, 32, 32), 1),
         adversarial_weight=0.5,
         adversarial_start=1,
     )

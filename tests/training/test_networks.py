@@ -119,13 +119,13 @@ def test_the_extended_convolution_starts_without_effect() -> None:
 
 
 def test_attention_below_nothing_is_refused() -> None:
-    with pytest.raises(WidthError, match=r"attention: expected values from 0 on, not \(0, -1\)"):
+    with pytest.raises(WidthError, match=r"attention: expected values from 0 on, .* not \(0, -1\)"):
         UNetConfig((32, 64), 1, (0, -1))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("attention", [(0, 1), (1, 1)])
-@pytest.mark.parametrize("widths", [(64, 96), (96, 64), (128, 64)])
+@pytest.mark.parametrize("widths", [(64, 128), (96, 96), (128, 128)])
 def test_a_unet_from_nothing_takes_the_whole_latent_for_noise(
     widths: tuple[int, ...], attention: tuple[bool, ...]
 ) -> None:

@@ -37,7 +37,7 @@ COMPRESSION = """
 adversarial_start = 1
 plain_weight = 1.0
 [vae]
-widths = [32, 32]
+widths = [32, 32, 32, 32]
 blocks = 1
 """
 DIFFUSION = """
