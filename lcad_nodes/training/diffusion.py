@@ -61,14 +61,14 @@ class EncodedBatch:
         luminance: BxCxhxw, luminance[9].
         tokens: Bx77 token numbers.
         numbers: B, int64 on the CPU; see `Batch`.
-        instances: what each description names, and where it is.
+        instances: B; what each description names, and where it is.
     """
 
     latents: Tensor
     luminance: Tensor
     tokens: Tensor
     numbers: Tensor
-    instances: Sequence[Instances] = ()
+    instances: Sequence[Instances]
 
 
 class FrozenEncoders:
@@ -216,7 +216,7 @@ class Diffusion(nn.Module):
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
         """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""
         weights = torch.ones_like(errors)
-        for row, known in zip(weights, batch.instances, strict=False):  # photos have none
+        for row, known in zip(weights, batch.instances, strict=True):
             if known.tokens:
                 row += (self.config.thing_weight - 1) * known.masks.to(errors).amax(dim=0)
         return weights
@@ -224,8 +224,7 @@ class Diffusion(nn.Module):
     def _guided(self, batch: EncodedBatch) -> list[bool]:
         """Which pictures' attention is guided: some, spread evenly, where masks are known."""
         share = self.config.guided
-        numbers = batch.numbers.tolist() if batch.instances else []
-        return [int((n + 1) * share) > int(n * share) for n in numbers]
+        return [int((n + 1) * share) > int(n * share) for n in batch.numbers.tolist()]
 
     def checkpoint(self) -> StateDict:
         """Return the tensors of all networks in the checkpoint's layout."""

@@ -28,6 +28,8 @@ from lcad_nodes.training.networks import (
 )
 from lcad_nodes.training.nouns import NORM
 
+NOBODY = Instances(torch.zeros(0, 8, 8), ())
+
 
 @pytest.fixture
 def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
@@ -86,6 +88,7 @@ def test_published_training_changes_new_channels_and_output_blocks_alone(
             torch.randn(2, 128, 8, 8),
             torch.randint(0, 40000, (2, 77)),
             torch.arange(2 * step, 2 * step + 2),
+            [NOBODY] * 2,
         )
         stage(batch, step)[0].backward()
         optimizer.step()
@@ -190,6 +193,7 @@ def _encoded(count: int) -> EncodedBatch:
         torch.randn(count, 128, 8, 8),
         torch.zeros(count, 77, dtype=torch.long),
         torch.arange(count),
+        [NOBODY] * count,
     )
 
 

@@ -31,13 +31,13 @@ class Batch:
         texts: B descriptions, "" where there is none.
         numbers: B, int64 on the CPU: which draw of the whole training each is, over all
             processes; noise is a function of it.
-        objects: of each picture, phrases of its description with their masks.
+        objects: of each picture, phrases of its description with their masks; photos have none.
     """
 
     images: Tensor
     texts: list[str]
     numbers: Tensor
-    objects: Sequence[tuple[tuple[str, Tensor], ...]] = ()
+    objects: Sequence[tuple[tuple[str, Tensor], ...]]
 
 
 def batches(
