@@ -23,6 +23,8 @@ OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
 OF_MASKS = ("guided", "guidance", "localization_weight", "thing_weight")
 """Keys that are of masks, which only made-up scenes bring."""
+LEAST_JUDGED = 24
+"""Px of a side from which on the discriminator has a patch to judge."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,10 @@ class CompressionConfig:
             raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
         weights = ("artifact_weight", "plain_weight", "perceptual_weight", "adversarial_weight")
         _check(self, ("latent_noise", *weights, "kl_weight", "artifact_power"), 0)
+        if self.adversarial_weight and self.data.size < LEAST_JUDGED:
+            raise ConfigError(
+                f"adversarial_weight: the discriminator needs a size of at least {LEAST_JUDGED} px"
+            )
         if self.artifact_window < 3 or self.artifact_window % 2 == 0:
             raise ConfigError(
                 f"artifact_window: expected an odd number, not {self.artifact_window}"

@@ -139,6 +139,7 @@ DATA_AND_FIT = 'data = {stamps = ["a"]}\nfit = {directory = "b", steps = 1}\n'
         (DATA_AND_FIT + 'train = "published"\n', "needs a start"),
         (DATA_AND_FIT.replace("= 1}", "= 1, keep_every = 1}"), "keep_every: .* with a start"),
         (DATA_AND_FIT + "artifact_window = 4\n", "artifact_window: expected an odd number"),
+        (DATA_AND_FIT.replace("]}", "], size = 16}"), "adversarial_weight: .* at least 24 px"),
         (DATA_AND_FIT + "kl_weight = -1\n", "kl_weight: expected from 0 on, not -1"),
         (DATA_AND_FIT + "vae = {widths = [96, 100]}\n", "vae: widths: .* of 96 .*not 100"),
         (DATA_AND_FIT + "vae = {widths = []}\n", "vae: widths: expected 4 .*not 0"),
