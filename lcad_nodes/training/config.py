@@ -92,6 +92,16 @@ class DataConfig:
         if self.simple + self.natural + self.unplaced > 1:
             raise ConfigError("simple, natural and unplaced are more than 1 together")
 
+    def require_paths(self) -> None:
+        """Make sure that pictures and captions are there, before networks take minutes to build.
+
+        Raises:
+            ConfigError: if a path leads nowhere; shards may be addresses and are not looked for.
+        """
+        paths = (*self.stamps, *self.photos, self.folder, self.captions)
+        if missing := [path for path in paths if path and not Path(path).exists()]:
+            raise ConfigError(f"data: there is no {' and no '.join(missing)}")
+
 
 @dataclass(frozen=True)
 class FitConfig:

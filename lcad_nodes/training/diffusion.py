@@ -322,9 +322,10 @@ def train(config: DiffusionConfig) -> Path:
     Raises:
         TokenizerError: if the tokenizer is not there.
         LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
-        ConfigError: if what is to be frozen is not there.
+        ConfigError: if what is to be frozen, or a path of the data, is not there.
         TrainingError: if the loss is no longer a number.
     """
+    config.data.require_paths()
     set_seed(config.data.seed)
     tokenizer = load_tokenizer(Path(config.tokenizer))
     stage = Diffusion(config, _read_start(config))
