@@ -163,7 +163,7 @@ class SceneBuilder:
     Args:
         stamps: folders of cut-outs (see `cutouts.read_cutouts`).
         photos: photographs, or folders of them, for backgrounds and natural color; may be empty.
-        size: the scenes' shorter side in pixels.
+        size: the scenes' side in pixels.
         split: which cut-outs and photographs to use; a fifth of each is held out.
 
     Raises:
@@ -189,7 +189,6 @@ class SceneBuilder:
         kinds: Kinds = "any",
         description: Description = "any",
         places: bool | None = None,
-        aspect: float = 1.0,
     ) -> Scene:
         """The scene of a seed.
 
@@ -205,9 +204,7 @@ class SceneBuilder:
             description: "full" names every painted object and its color, and the background's
                 where it has one that nobody could guess; "none" names nothing.
             places: whether the description says where objects are; None: half the time, and of
-                things of one kind always, or mostly in a scene drawn freely. Where a scene drawn
-                freely has none, the order of words tells nothing of different things, either.
-            aspect: width over height; the longer side is a multiple of 8 where the shorter is.
+                things of one kind always, or mostly in a scene drawn freely.
 
         Raises:
             SceneError: `objects` is out of range, or there are too few cut-outs of different
@@ -217,7 +214,7 @@ class SceneBuilder:
             raise SceneError(f"A scene has 0 to 3 objects, not {objects}.")
         rng = np.random.default_rng(seed)
         free = objects is None and kinds == description == "any"
-        size, painted = self._sides(aspect), description == "full"
+        size, painted = (self.size, self.size), description == "full"
         if free and self._segmented and rng.random() < SEGMENTED:
             made = self._recolor(size, rng)
         else:
@@ -230,8 +227,7 @@ class SceneBuilder:
         placing = by_chance if places is None else places
         mentions = _mentions(placed, placing, description, same, rng)
         said = [(index, mention) for index, mention in enumerate(mentions) if mention]
-        by_name = free and places is False and not same
-        if rng.random() < UNORDERED or by_name:
+        if rng.random() < UNORDERED:
             rng.shuffle(said)
         named = rng.random() < 0.8 or description == "full"
         text, phrases = describe([m for _, m in said], ground_color if named else None, rng)
@@ -239,10 +235,6 @@ class SceneBuilder:
         background = phrases[-1] if len(phrases) > len(said) else None
         picture = self._develop(image, rng, old=free and rng.random() < 0.5)
         return Scene(picture, text, things, background)
-
-    def _sides(self, aspect: float) -> Size:
-        longer = self.size + round(self.size * (max(aspect, 1 / aspect) - 1) / 8) * 8
-        return (longer, self.size) if aspect > 1 else (self.size, longer)
 
     def _arrange(
         self,

@@ -223,9 +223,10 @@ def train(config: CompressionConfig) -> Path:
 
     Raises:
         LayoutError: if the start has no autoencoder.
-        ConfigError: if LPIPS's backbone is not VGG 16's weights.
+        ConfigError: if LPIPS's backbone is not VGG 16's weights, or a path of the data is missing.
         TrainingError: if the loss is no longer a number.
     """
+    config.data.require_paths()
     set_seed(config.data.seed)
     # Kept in no variable of its own: the networks have copied what they need.
     stage = Compression(config, read_checkpoint(Path(config.start)) if config.start else NOTHING)

@@ -17,12 +17,14 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
-OF_SCENES = ("photos", "split", "simple", "natural", "unplaced", "aspects")
+OF_SCENES = ("photos", "split", "simple", "natural", "unplaced")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
 OF_MASKS = ("guided", "guidance", "localization_weight", "thing_weight")
 """Keys that are of masks, which only made-up scenes bring."""
+LEAST_JUDGED = 24
+"""Px of a side from which on the discriminator has a patch to judge."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,7 @@ class DataConfig:
             learned sooner from these.
         natural: share of scenes that are `photos` as they are, without a description.
         unplaced: share of scenes whose description never says where things are, beside those that
-            do not by chance: which of two things "the mug" is, only its name tells there, and not
-            the order of words.
-        aspects: widths over heights that scenes have, batch by batch in turn; `size` is the shorter
-            side then. What is left and right is learned from the borders, so what only
-            knows squares mixes them up on other photos.
+            do not by chance.
         folder: folder of photos to learn from, searched with its subfolders.
         captions: JSON file of what is said of the photos in `folder`; empty: nothing is.
         shards: webdataset tar files, with braces for many: `photos-{000..099}.tar`.
@@ -63,7 +61,6 @@ class DataConfig:
     simple: float = 0.0
     natural: float = 0.0
     unplaced: float = 0.0
-    aspects: tuple[float, ...] = (1.0,)
     folder: str = ""
     captions: str = ""
     shards: tuple[str, ...] = ()
@@ -94,8 +91,16 @@ class DataConfig:
             raise ConfigError("dropped and shortened are more than 1 together")
         if self.simple + self.natural + self.unplaced > 1:
             raise ConfigError("simple, natural and unplaced are more than 1 together")
-        if not self.aspects or not all(0.25 <= aspect <= 4 for aspect in self.aspects):
-            raise ConfigError(f"aspects: expected some from 0.25 to 4, not {list(self.aspects)}")
+
+    def require_paths(self) -> None:
+        """Make sure that pictures and captions are there, before networks take minutes to build.
+
+        Raises:
+            ConfigError: if a path leads nowhere; shards may be addresses and are not looked for.
+        """
+        paths = (*self.stamps, *self.photos, self.folder, self.captions)
+        if missing := [path for path in paths if path and not Path(path).exists()]:
+            raise ConfigError(f"data: there is no {' and no '.join(missing)}")
 
 
 @dataclass(frozen=True)
@@ -200,6 +205,10 @@ class CompressionConfig:
             raise ConfigError(f"train = {self.train!r} needs a start: an autoencoder to freeze")
         weights = ("artifact_weight", "plain_weight", "perceptual_weight", "adversarial_weight")
         _check(self, ("latent_noise", *weights, "kl_weight", "artifact_power"), 0)
+        if self.adversarial_weight and self.data.size < LEAST_JUDGED:
+            raise ConfigError(
+                f"adversarial_weight: the discriminator needs a size of at least {LEAST_JUDGED} px"
+            )
         if self.artifact_window < 3 or self.artifact_window % 2 == 0:
             raise ConfigError(
                 f"artifact_window: expected an odd number, not {self.artifact_window}"
@@ -218,8 +227,6 @@ class DiffusionConfig:
         train: `published`: the first convolution's new channels and the output blocks alone;
             `all`: UNet and text encoder.
         unet: widths of a UNet that starts from nothing.
-        attention: transformer blocks in each attention of a level of the UNet (0: it has none),
-            where that of `start` shall get more; new ones change nothing at first. Empty: as it is.
         text: widths of a text encoder that starts from nothing.
         wordnet: folder with WordNet's index.noun and data.noun, to place the embeddings of nouns
             with (see `nouns.place_nouns`); all token embeddings then stay as they are. Empty: they
@@ -253,7 +260,6 @@ class DiffusionConfig:
     tokenizer: str
     train: Literal["all", "published"] = "all"
     unet: UNetConfig = field(default_factory=UNetConfig)
-    attention: tuple[int, ...] = ()
     text: TextConfig = field(default_factory=TextConfig)
     wordnet: str = ""
     pool: int = 0
@@ -274,17 +280,10 @@ class DiffusionConfig:
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.data.stamps:
             _refuse(self, OF_MASKS, "folder or shards, which bring no masks")
-        if self.attention and self.train == "published":
-            raise ConfigError("attention would add layers to a UNet that train = 'published' keeps")
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
-        if self.unet.context != self.text.width:
-            raise ConfigError(
-                f"unet: context = {self.unet.context}, but text: width = {self.text.width}: the "
-                "UNet reads what the text encoder gives, so both must be equal"
-            )
 
 
 def _check(config: Any, names: Sequence[str], least: float, most: float = math.inf) -> None:

@@ -32,6 +32,7 @@ from .loop import Figures, Fit
 from .networks import (
     SCALE_FACTOR,
     TOKENS,
+    TextConfig,
     build_text_encoder,
     build_unet,
     conditioned_input,
@@ -41,7 +42,6 @@ from .networks import (
     load_unet,
     load_vae,
     text_from_transformers,
-    with_attention,
 )
 from .noise import draws
 from .nouns import Kinds, place_nouns
@@ -61,14 +61,14 @@ class EncodedBatch:
         luminance: BxCxhxw, luminance[9].
         tokens: Bx77 token numbers.
         numbers: B, int64 on the CPU; see `Batch`.
-        instances: what each description names, and where it is.
+        instances: B; what each description names, and where it is.
     """
 
     latents: Tensor
     luminance: Tensor
     tokens: Tensor
     numbers: Tensor
-    instances: Sequence[Instances] = ()
+    instances: Sequence[Instances]
 
 
 class FrozenEncoders:
@@ -126,7 +126,7 @@ class Diffusion(nn.Module):
             start: the checkpoint to start from, with a luminance encoder.
 
         Raises:
-            ConfigError: if what is to be frozen, or to get more attention, is not there.
+            ConfigError: if what is to be frozen is not there.
             LayoutError: if UNet, text encoder and luminance encoder do not fit each other.
             TokenizerError, WordNetError: if nouns are to be placed and one is not there.
         """
@@ -156,14 +156,13 @@ class Diffusion(nn.Module):
         self.schedule = DDPMScheduler(**SCHEDULE)
 
     def _check_width(self) -> None:
-        """Make sure that the UNet reads what the text encoder gives."""
+        """Make sure that a UNet that was there reads what the text encoder gives."""
         reads = self.unet.config["cross_attention_dim"]
         gives = self.text.config.hidden_size
         if reads != gives:
             raise LayoutError(
-                f"the UNet reads texts of width {reads}, but the text encoder gives {gives}. "
-                f"{self.config.start} holds one of the two: set context of [unet] and width of "
-                "[text] to its width"
+                f"the UNet of {self.config.start} reads texts of width {reads}, but the text "
+                f"encoder gives {gives}: one from nothing has the width of [text]"
             )
 
     def _freeze(self) -> None:
@@ -217,7 +216,7 @@ class Diffusion(nn.Module):
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
         """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""
         weights = torch.ones_like(errors)
-        for row, known in zip(weights, batch.instances, strict=False):  # photos have none
+        for row, known in zip(weights, batch.instances, strict=True):
             if known.tokens:
                 row += (self.config.thing_weight - 1) * known.masks.to(errors).amax(dim=0)
         return weights
@@ -225,8 +224,7 @@ class Diffusion(nn.Module):
     def _guided(self, batch: EncodedBatch) -> list[bool]:
         """Which pictures' attention is guided: some, spread evenly, where masks are known."""
         share = self.config.guided
-        numbers = batch.numbers.tolist() if batch.instances else []
-        return [int((n + 1) * share) > int(n * share) for n in numbers]
+        return [int((n + 1) * share) > int(n * share) for n in batch.numbers.tolist()]
 
     def checkpoint(self) -> StateDict:
         """Return the tensors of all networks in the checkpoint's layout."""
@@ -252,20 +250,15 @@ class Diffusion(nn.Module):
 
 def _unet(config: DiffusionConfig, start: CheckpointParts) -> UNet2DConditionModel:
     gray_channels = LuminanceEncoderConfig.from_state_dict(start.encoder).widths[-1]
-    if start.unet:
-        unet = load_unet(start.unet)
-        if unet.conv_in.in_channels == LATENT_CHANNELS:
-            extend_first_convolution(unet, gray_channels)
-        if config.attention:
-            unet = with_attention(unet, config.attention)
-    elif config.attention:
-        raise ConfigError(
-            f"attention: {config.start} has no UNet to give more; set attention of [unet] instead"
-        )
-    else:
-        unet = build_unet(config.unet)
+    if not start.unet:
+        text = TextConfig.from_state_dict(start.text) if start.text else config.text
+        unet = build_unet(config.unet, text.width, gray_channels)
         if passes_latents(config.unet.widths):
             start_with_identity(unet)
+        return unet
+    unet = load_unet(start.unet)
+    if unet.conv_in.in_channels == LATENT_CHANNELS:
+        extend_first_convolution(unet, gray_channels)
     if unet.conv_in.in_channels != LATENT_CHANNELS + gray_channels:
         raise LayoutError(
             f"the UNet reads {unet.conv_in.in_channels - LATENT_CHANNELS} channels of luminance, "
@@ -311,11 +304,9 @@ class Pool:
             (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
             + self.accelerator.process_index
         )
-        shape = window[0].latents.shape
-        alike = [scenes for scenes in window if scenes.latents.shape == shape]
-        size = len(alike[0].latents)
-        chosen = torch.randint(len(alike) * size, (self.config.fit.batch,), generator=generator)
-        places = [(alike[int(n) // size], int(n) % size) for n in chosen]
+        size = len(window[0].latents)
+        chosen = torch.randint(len(window) * size, (self.config.fit.batch,), generator=generator)
+        places = [(window[int(n) // size], int(n) % size) for n in chosen]
         return EncodedBatch(
             torch.stack([scenes.latents[n] for scenes, n in places]),
             torch.stack([scenes.luminance[n] for scenes, n in places]),
@@ -331,9 +322,10 @@ def train(config: DiffusionConfig) -> Path:
     Raises:
         TokenizerError: if the tokenizer is not there.
         LayoutError: if the start has no autoencoder or no luminance encoder, or does not fit.
-        ConfigError: if what is to be frozen, or to get more attention, is not there.
+        ConfigError: if what is to be frozen, or a path of the data, is not there.
         TrainingError: if the loss is no longer a number.
     """
+    config.data.require_paths()
     set_seed(config.data.seed)
     tokenizer = load_tokenizer(Path(config.tokenizer))
     stage = Diffusion(config, _read_start(config))

@@ -42,7 +42,7 @@ class Discriminator(nn.Module):
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, 4, 1, 1))
 
     def forward(self, image: Tensor) -> Tensor:
-        """Map Bx3xHxW in [-1, 1] to Bx1xhxw logits, high for what looks real; H, W at least 32."""
+        """Map Bx3xHxW in [-1, 1] to Bx1xhxw logits, high for what looks real; H, W at least 24."""
         return self.layers(image)
 
     def judge(self, image: Tensor) -> Tensor:

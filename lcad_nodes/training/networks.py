@@ -1,8 +1,7 @@
 """The diffusers and transformers networks of a checkpoint, built from their widths."""
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -12,7 +11,8 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from ..model import checkpoint
-from ..model.checkpoint import StateDict, count_modules
+from ..model.checkpoint import FAMILIES, FAMILY, StateDict, count_modules
+from ..model.geometry import LATENT_PIXEL
 from ..model.luminance import GROUPS
 from ..model.patch import LATENT_CHANNELS
 
@@ -23,8 +23,6 @@ VOCABULARY = 49408
 END_TOKEN = 49407
 SCALE_FACTOR = 0.18215
 """What latents are multiplied by before diffusion; Stable Diffusion's."""
-BLOCK_OUTPUT = re.compile(r"\.(attn\d\.to_out\.0|ff\.net\.2)\.")
-"""The layers by which a transformer block adds to what it was given."""
 
 
 class WidthError(ValueError):
@@ -40,19 +38,15 @@ class UNetConfig:
     """Widths of an SD 1.x UNet; the default is the published one.
 
     Attributes:
-        widths: channels of each level, multiples of 32.
+        widths: channels of each level, multiples of 32 and of the first.
         blocks: residual blocks a level.
         attention: transformer blocks in each attention of a level; 0: it has none. The middle has
             as many as the last level, and one at least.
-        context: width of the text encoder's output.
-        gray_channels: channels of the luminance features beside the latent's four.
     """
 
     widths: tuple[int, ...] = (320, 640, 1280, 1280)
     blocks: int = 2
     attention: tuple[int, ...] = (1, 1, 1, 0)
-    context: int = 768
-    gray_channels: int = 512
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
@@ -62,14 +56,15 @@ class UNetConfig:
                 f"attention: expected one value for each of the {len(self.widths)} widths, not "
                 f"{len(self.attention)}"
             )
-        if any(blocks < 0 for blocks in self.attention):
-            raise WidthError(f"attention: expected values from 0 on, not {self.attention}")
+        if not any(self.attention) or min(self.attention) < 0:
+            raise WidthError(
+                f"attention: expected values from 0 on, and one above it, not {self.attention}"
+            )
 
     @classmethod
     def from_state_dict(cls, unet: StateDict) -> "UNetConfig":
         """Read the configuration off tensors in the diffusers layout."""
         levels = range(count_modules(unet, "down_blocks"))
-        context = unet["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"].shape[1]
         return cls(
             widths=tuple(unet[f"down_blocks.{i}.resnets.0.conv2.weight"].shape[0] for i in levels),
             blocks=count_modules(unet, "down_blocks.0.resnets"),
@@ -77,8 +72,6 @@ class UNetConfig:
                 count_modules(unet, f"down_blocks.{i}.attentions.0.transformer_blocks")
                 for i in levels
             ),
-            context=context,
-            gray_channels=unet["conv_in.weight"].shape[1] - LATENT_CHANNELS,
         )
 
 
@@ -87,8 +80,7 @@ class VAEConfig:
     """Widths of an SD 1.x VAE; the default is the published one.
 
     Attributes:
-        widths: channels of each level, full resolution first; multiples of 32. Four levels, for
-            the nodes work with latent pixels of 8 px.
+        widths: channels of four levels, full resolution first; multiples of 32 and of the first.
         blocks: residual blocks a level in the encoder; the decoder has one more.
     """
 
@@ -98,6 +90,8 @@ class VAEConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check_levels(self.widths, self.blocks)
+        if 2 ** (len(self.widths) - 1) != LATENT_PIXEL:
+            raise WidthError(f"widths: expected 4 for latents of 8 px, not {len(self.widths)}")
 
     @classmethod
     def from_state_dict(cls, vae: StateDict) -> "VAEConfig":
@@ -119,6 +113,8 @@ class TextConfig:
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check_multiple("width", self.width, TEXT_HEAD_WIDTH)
+        if (known := FAMILIES.get(self.width, FAMILY)) != FAMILY:
+            raise WidthError(f"width: {self.width} would be taken for that of {known}")
         _check_multiple("layers", self.layers, 1)
 
     @classmethod
@@ -129,10 +125,9 @@ class TextConfig:
 
 
 def _check_levels(widths: Sequence[int], blocks: int) -> None:
-    if not widths:
-        raise WidthError("widths: expected one for each level, not none")
-    for width in widths:
-        _check_multiple("widths", width, GROUPS)
+    for level, width in enumerate(widths):
+        # The host counts in widths of the first level.
+        _check_multiple("widths", width, widths[0] if level else GROUPS)
     _check_multiple("blocks", blocks, 1)
 
 
@@ -141,18 +136,24 @@ def _check_multiple(name: str, value: int, of: int) -> None:
         raise WidthError(f"{name}: expected a multiple of {of} from {of} on, not {value}")
 
 
-def build_unet(config: UNetConfig) -> UNet2DConditionModel:
-    """Build an SD 1.x UNet with the extended first convolution (paper section 3.2)."""
+def build_unet(config: UNetConfig, context: int, gray_channels: int) -> UNet2DConditionModel:
+    """Build an SD 1.x UNet with the extended first convolution (paper section 3.2).
+
+    Args:
+        config: its own widths.
+        context: width of the text encoder's output.
+        gray_channels: channels of the luminance features beside the latent's four.
+    """
     down = tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in config.attention)
     up = tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in reversed(config.attention))
     return UNet2DConditionModel(
-        in_channels=LATENT_CHANNELS + config.gray_channels,
+        in_channels=LATENT_CHANNELS + gray_channels,
         out_channels=LATENT_CHANNELS,
         down_block_types=down,
         up_block_types=up,
         block_out_channels=config.widths,
         layers_per_block=config.blocks,
-        cross_attention_dim=config.context,
+        cross_attention_dim=context,
         transformer_layers_per_block=tuple(max(n, 1) for n in config.attention),  # pyright: ignore
         attention_head_dim=HEADS,  # the number of heads, in spite of its name
     )
@@ -191,7 +192,9 @@ def build_text_encoder(config: TextConfig) -> CLIPTextModel:
 def load_unet(unet: StateDict) -> UNet2DConditionModel:
     """Build the UNet of a checkpoint's tensors (Stable Diffusion layout)."""
     tensors = checkpoint.unet_to_diffusers(unet)
-    network = build_unet(UNetConfig.from_state_dict(tensors))
+    context = tensors["mid_block.attentions.0.transformer_blocks.0.attn2.to_k.weight"].shape[1]
+    gray_channels = tensors["conv_in.weight"].shape[1] - LATENT_CHANNELS
+    network = build_unet(UNetConfig.from_state_dict(tensors), context, gray_channels)
     network.load_state_dict(tensors)
     return network
 
@@ -251,32 +254,6 @@ def extend_first_convolution(unet: UNet2DConditionModel, gray_channels: int) -> 
         new.bias.copy_(old.bias)  # pyright: ignore
     unet.conv_in = new
     unet.register_to_config(in_channels=channels)
-
-
-def with_attention(unet: UNet2DConditionModel, attention: tuple[int, ...]) -> UNet2DConditionModel:
-    """Give a UNet more attention, without changing what it computes.
-
-    Args:
-        unet: from `load_unet`; its tensors are copied.
-        attention: transformer blocks in each attention of a level of the result.
-
-    Raises:
-        WidthError: if there are not as many as the UNet has levels, or one loses some.
-    """
-    tensors = unet.state_dict()
-    before = UNetConfig.from_state_dict(tensors)
-    if any(had > has for had, has in zip(before.attention, attention, strict=False)):
-        raise WidthError(f"attention: the UNet has {before.attention} and would lose some")
-    network = build_unet(replace(before, attention=attention))
-    added = set(network.load_state_dict(tensors, strict=False).missing_keys)
-    with torch.no_grad():
-        for name in added:
-            # A new attention is silenced at its end, each new block of an old one at its own.
-            place, _, inner = name.partition(".transformer_blocks.")
-            deeper = f"{place}.proj_out.weight" not in added and BLOCK_OUTPUT.search(inner)
-            if ".proj_out." in name or deeper:
-                network.get_parameter(name).zero_()
-    return network
 
 
 def conditioned_input(latent: Tensor, luminance: Tensor) -> Tensor:

@@ -50,12 +50,14 @@ def validate(
         One after the other, in their order.
 
     Raises:
-        ConfigError: if there is nothing to measure, or the device lacks the precision.
+        ConfigError: if there is nothing to measure, a path of the data is missing, or the device
+            lacks the precision.
         TokenizerError: if the tokenizer is not there.
         LayoutError: if a checkpoint lacks one of its networks.
     """
     if pictures < 1 or not checkpoints:
         raise ConfigError("validate: give at least one checkpoint and one picture")
+    config.data.require_paths()
     if config.data.stamps:
         config = replace(config, data=replace(config.data, split="held_out"))
     tokenizer = load_tokenizer(Path(config.tokenizer))
@@ -104,7 +106,7 @@ def _figures(
     encoded: Sequence[EncodedBatch],
     accelerator: Accelerator,
 ) -> dict[str, float]:
-    as_it_is = replace(config, wordnet="", attention=())  # no nouns placed, no layers added
+    as_it_is = replace(config, wordnet="")  # no nouns placed
     stage = Diffusion(as_it_is, parts).to(accelerator.device)
     stage.eval()
     rows: list[dict[str, Tensor]] = []

@@ -101,7 +101,7 @@ def test_a_lightning_checkpoint_loads_like_safetensors(
 def test_widths_depths_and_attention_are_read_off_the_tensors(tmp_path: Path) -> None:
     """Another shape than the published one in every network, from training's own."""
     torch.manual_seed(0)
-    unet = build_unet(UNetConfig((32, 64, 64, 96), 1, (0, 2, 1, 3), 192, 64))
+    unet = build_unet(UNetConfig((32, 64, 64, 96), 1, (0, 2, 1, 3)), 192, 64)
     vae: Any = build_vae(VAEConfig((32, 32, 64, 64), 1))
     text = build_text_encoder(TextConfig(192, 3))
     encoder = LuminanceEncoder(LuminanceEncoderConfig((32, 32, 64, 64), 2))

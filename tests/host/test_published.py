@@ -142,7 +142,7 @@ print((peak() - before) / Path(sys.argv[1]).stat().st_size)
 
 def checkpoint_of_300_mb() -> StateDict:
     with torch.device("meta"):
-        unet = build_unet(UNetConfig((96, 192, 384, 384), gray_channels=128, context=64))
+        unet = build_unet(UNetConfig((96, 192, 384, 384)), 64, 128)
         vae = build_vae(VAEConfig((32, 64, 128, 128)))
         encoder = LuminanceEncoder(LuminanceEncoderConfig((32, 64, 128, 128)))
     parts = CheckpointParts(

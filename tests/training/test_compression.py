@@ -1,6 +1,5 @@
 """Stage 1: it starts well, it learns, and its latents end up standardized."""
 
-import copy
 from dataclasses import replace
 from operator import attrgetter
 from pathlib import Path
@@ -11,6 +10,7 @@ from accelerate import Accelerator
 from golden_weights import Golden, text_encoder_state_dict
 from let_go import require_let_go
 from safetensors.torch import load_file
+from torch import Tensor
 from vgg16_file import write_vgg16
 
 from lcad_nodes.color.artifact import artifact_map
@@ -38,22 +38,25 @@ def config(stamps: Path, tmp_path: Path) -> CompressionConfig:
     )
 
 
+def _undescribed(images: Tensor, first: int = 0) -> Batch:
+    count = len(images)
+    return Batch(images, [""] * count, torch.arange(first, first + count), [()] * count)
+
+
 @torch.no_grad()
 def test_an_autoencoder_from_nothing_passes_the_color_of_every_block(
     config: CompressionConfig,
 ) -> None:
     colors = torch.rand(2, 3, 4, 4)
     image = colors.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    _, figures = Compression(config, NOTHING)(Batch(image, ["", ""], torch.arange(2)), 0)
+    _, figures = Compression(config, NOTHING)(_undescribed(image), 0)
     assert figures["psnr"] > 24
 
 
 @torch.no_grad()
 def test_an_autoencoder_of_any_width_starts_from_nothing(config: CompressionConfig) -> None:
-    uneven = replace(config, vae=VAEConfig((32, 64), 1))
-    loss, _ = Compression(uneven, NOTHING)(
-        Batch(torch.rand(1, 3, 32, 32), [""], torch.arange(1)), 0
-    )
+    uneven = replace(config, vae=VAEConfig((32, 32, 64, 64), 1))
+    loss, _ = Compression(uneven, NOTHING)(_undescribed(torch.rand(1, 3, 32, 32)), 0)
     assert loss.isfinite()
 
 
@@ -66,9 +69,7 @@ def test_standardized_latents_have_unit_variance_and_decode_as_before(
     images = torch.stack([builder.build(seed).image for seed in range(8)])
     code = vae.encode(2 * images - 1).latent_dist.mean  # pyright: ignore
     before = vae.decode(code).sample  # pyright: ignore
-    halves = [Batch(half, [""] * 4, torch.arange(4)) for half in images.split(4)]
-    wide = replace(halves[0], images=halves[0].images.repeat(1, 1, 1, 2))
-    standardize_latents(copy.deepcopy(vae), iter([wide, halves[1]]), 2)
+    halves = [_undescribed(half) for half in images.split(4)]
     standardize_latents(vae, iter(halves), 2)
     code = vae.encode(2 * images - 1).latent_dist.mean  # pyright: ignore
     after = vae.decode(code).sample  # pyright: ignore
@@ -85,7 +86,7 @@ def _steps(config: CompressionConfig, start: CheckpointParts, count: int) -> Sta
     optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=1e-3)
     for step in range(count):
         torch.manual_seed(step)
-        batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2 * step, 2 * step + 2))
+        batch = _undescribed(torch.rand(2, 3, 32, 32), 2 * step)
         optimizer.zero_grad()
         stage(batch, step)[0].backward()
         optimizer.step()
@@ -166,7 +167,7 @@ def test_a_decoder_trains_alone_and_leaves_the_unet_what_it_reads(
 
 
 def test_noise_on_the_latents_is_something_to_be_taken_off(config: CompressionConfig) -> None:
-    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    batch = _undescribed(torch.rand(2, 3, 32, 32))
     stage = Compression(config, NOTHING)
     clean = stage(batch, 0)[1]["psnr"]
     stage.config = replace(config, latent_noise=5.0)
@@ -184,7 +185,7 @@ def vgg(tmp_path: Path) -> Path:
 def test_lpips_and_kl_count_as_much_as_they_are_weighted(
     config: CompressionConfig, vgg: Path
 ) -> None:
-    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
+    batch = _undescribed(torch.rand(2, 3, 32, 32))
     stage = Compression(replace(config, lpips_backbone=str(vgg), kl_weight=0.0), NOTHING)
 
     def loss(**weights: float) -> tuple[float, dict[str, float]]:
@@ -201,8 +202,8 @@ def test_lpips_and_kl_count_as_much_as_they_are_weighted(
 
 
 def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -> None:
-    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=0.5)
+    batch = _undescribed(torch.rand(2, 3, 32, 32))
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1), adversarial_weight=0.5)
     stage = Compression(replace(small, adversarial_start=5), NOTHING)
     before, figures = stage(batch, 4)
     assert figures["generator"] == figures["discriminator"] == 0
@@ -224,8 +225,8 @@ def test_the_discriminator_judges_from_its_start_on(config: CompressionConfig) -
 def test_nothing_is_remembered_for_a_discriminator_beyond_its_use(
     config: CompressionConfig, weight: float
 ) -> None:
-    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1), adversarial_weight=weight)
+    batch = _undescribed(torch.rand(2, 3, 32, 32))
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1), adversarial_weight=weight)
     stage = Compression(replace(small, adversarial_start=1), NOTHING)
     for step in (0, 1):
         stage(batch, step)
@@ -234,8 +235,8 @@ def test_nothing_is_remembered_for_a_discriminator_beyond_its_use(
 
 @torch.no_grad()
 def test_the_reconstruction_is_weighted_by_the_artifact_map(config: CompressionConfig) -> None:
-    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1), kl_weight=0.0)
+    batch = _undescribed(torch.rand(2, 3, 32, 32))
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1), kl_weight=0.0)
     stage = Compression(replace(small, artifact_weight=3.0, plain_weight=0.5), NOTHING)
     image = 2 * batch.images - 1
     decoded = 2 * torch.stack([row.images[-1] for row in stage.samples(batch)]) - 1
@@ -245,8 +246,8 @@ def test_the_reconstruction_is_weighted_by_the_artifact_map(config: CompressionC
 
 
 def test_the_artifact_maps_settings_reach_the_loss(config: CompressionConfig) -> None:
-    batch = Batch(torch.rand(2, 3, 32, 32), ["", ""], torch.arange(2))
-    small = replace(config, vae=VAEConfig((32, 32), 1))
+    batch = _undescribed(torch.rand(2, 3, 32, 32))
+    small = replace(config, vae=VAEConfig((32, 32, 32, 32), 1))
     stage = Compression(small, NOTHING)
     published = stage(batch, 0)[1]["artifact"]
     for change in ({"artifact_window": 3}, {"artifact_power": 0.0}):
@@ -260,7 +261,7 @@ def test_training_goes_on_exactly_with_its_discriminator(config: CompressionConf
     small = replace(
         config,
         fit=first,
-        vae=VAEConfig((32, 32), 1),
+        vae=VAEConfig((32, 32, 32, 32), 1),
         adversarial_weight=0.5,
         adversarial_start=1,
     )

@@ -28,6 +28,8 @@ from lcad_nodes.training.networks import (
 )
 from lcad_nodes.training.nouns import NORM
 
+NOBODY = Instances(torch.zeros(0, 8, 8), ())
+
 
 @pytest.fixture
 def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
@@ -51,7 +53,7 @@ def from_nothing(config: DiffusionConfig, golden: Golden, tmp_path: Path) -> Dif
     return replace(
         config,
         start=str(tmp_path / "first.safetensors"),
-        unet=UNetConfig((32, 64), 1, (0, 1), 64, 128),
+        unet=UNetConfig((32, 64), 1, (0, 1)),
         text=TextConfig(64, 1),
     )
 
@@ -63,17 +65,6 @@ def test_the_host_loads_what_stage_two_writes(from_nothing: DiffusionConfig) -> 
     assert loaded.clip is not None
     context: Any = loaded.clip.encode_from_tokens(loaded.clip.tokenize("a red ball"))
     assert context.shape == (1, 77, 64)
-
-
-@pytest.mark.slow
-def test_the_host_loads_a_unet_that_was_given_more_attention(from_nothing: DiffusionConfig) -> None:
-    other = replace(from_nothing.fit, directory=from_nothing.fit.directory + "-2")
-    start = train(from_nothing)
-    path = train(replace(from_nothing, start=str(start), fit=other, attention=(1, 1)))
-    before, after = split(load_file(start)).unet, split(load_file(path)).unet
-    assert {name for name in after if name not in before}
-    assert before.keys() <= after.keys()
-    load_checkpoint(str(path))
 
 
 @pytest.fixture
@@ -97,6 +88,7 @@ def test_published_training_changes_new_channels_and_output_blocks_alone(
             torch.randn(2, 128, 8, 8),
             torch.randint(0, 40000, (2, 77)),
             torch.arange(2 * step, 2 * step + 2),
+            [NOBODY] * 2,
         )
         stage(batch, step)[0].backward()
         optimizer.step()
@@ -123,7 +115,7 @@ def test_a_unet_too_narrow_to_pass_the_latent_starts_at_random(
     torch.manual_seed(0)
     started = Diffusion(from_nothing, replace(pretrained, unet={})).unet.state_dict()
     torch.manual_seed(0)
-    expected = build_unet(from_nothing.unet).state_dict()
+    expected = build_unet(from_nothing.unet, 64, 128).state_dict()
     assert all(torch.equal(started[name], expected[name]) for name in expected)
 
 
@@ -134,42 +126,39 @@ def test_nothing_can_be_frozen_that_is_not_there(
         Diffusion(replace(config, train="published"), replace(pretrained, text={}))
 
 
-@pytest.mark.parametrize("there", ["unet", "text"])
-def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
-    from_nothing: DiffusionConfig, pretrained: CheckpointParts, there: str
-) -> None:
-    other = replace(
-        from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 128, 128), text=TextConfig(128, 1)
-    )
-    kept = {"unet": {}, "text": {}} | {there: getattr(pretrained, there)}
-    with pytest.raises(LayoutError, match=r"reads texts of width (64|128).*gives (64|128)\. "):
-        Diffusion(other, replace(pretrained, **kept))
-
-
-def test_attention_is_added_to_a_unet_that_is_there(
+def test_a_unet_from_nothing_reads_what_the_text_encoder_that_is_there_gives(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
-    with pytest.raises(ConfigError, match=r"attention: .*first\.safetensors has no UNet"):
-        Diffusion(replace(from_nothing, attention=(1, 1)), replace(pretrained, unet={}))
+    other = replace(from_nothing, text=TextConfig(128, 1))
+    stage = Diffusion(other, replace(pretrained, unet={}))
+    assert stage.unet.config["cross_attention_dim"] == stage.text.config.hidden_size == 64
+
+
+def test_a_unet_and_a_text_encoder_of_different_widths_are_named(
+    from_nothing: DiffusionConfig, pretrained: CheckpointParts
+) -> None:
+    other = replace(from_nothing, text=TextConfig(128, 1))
+    with pytest.raises(LayoutError, match=r"reads texts of width 64.*gives 128: "):
+        Diffusion(other, replace(pretrained, text={}))
 
 
 def test_a_unet_for_another_luminance_encoder_is_refused(
     from_nothing: DiffusionConfig, pretrained: CheckpointParts
 ) -> None:
-    other = replace(from_nothing, unet=UNetConfig((32, 64), 1, (0, 1), 64, 96))
+    first = "input_blocks.0.0.weight"
+    unet = {**pretrained.unet, first: torch.zeros(32, 4 + 96, 3, 3)}
     with pytest.raises(LayoutError, match=r"reads 96 channels.*gives 128"):
-        Diffusion(other, replace(pretrained, unet={}))
+        Diffusion(from_nothing, replace(pretrained, unet=unet))
 
 
 @pytest.mark.slow
 def test_training_goes_on_as_if_it_had_not_stopped(from_nothing: DiffusionConfig) -> None:
-    config = replace(from_nothing, data=replace(from_nothing.data, aspects=(1.0, 1.5)))
-    fit = replace(config.fit, steps=4, accumulate=2, sample_every=4)
-    whole = train(replace(config, fit=fit))
+    fit = replace(from_nothing.fit, steps=4, accumulate=2, sample_every=4)
+    whole = train(replace(from_nothing, fit=fit))
     other = replace(fit, directory=fit.directory + "-2")
-    train(replace(config, fit=replace(other, steps=1)))
+    train(replace(from_nothing, fit=replace(other, steps=1)))
     torch.manual_seed(1)  # whatever the process has drawn meanwhile
-    resumed = train(replace(config, fit=other))
+    resumed = train(replace(from_nothing, fit=other))
     a, b, start = load_file(whole), load_file(resumed), load_file(from_nothing.start)
     assert all(torch.equal(a[name], b[name]) for name in a)
     assert all(torch.equal(a[name], start[name]) for name in start)
@@ -204,6 +193,7 @@ def _encoded(count: int) -> EncodedBatch:
         torch.randn(count, 128, 8, 8),
         torch.zeros(count, 77, dtype=torch.long),
         torch.arange(count),
+        [NOBODY] * count,
     )
 
 

@@ -157,7 +157,7 @@ def config(golden: Golden, stamps: Path, tmp_path: Path) -> DiffusionConfig:
         ),
         start=str(golden.checkpoint),
         tokenizer=str(TOKENIZER),
-        unet=UNetConfig((32, 64), 1, (0, 1), 64, 128),
+        unet=UNetConfig((32, 64), 1, (0, 1)),
         text=TextConfig(64, 1),
         guided=0.5,
     )

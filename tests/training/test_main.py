@@ -92,3 +92,16 @@ def test_checkpoints_are_validated_on_as_many_pictures_as_asked_for(
         _run(monkeypatch, "validate", str(config), files[1])
     assert asked == [("s", list(files), 5), ("s", [files[1]], 192)]
     assert f"{files[1]}: error 0.2500" in caplog.text
+
+
+@pytest.mark.parametrize("command", ["compression", "diffusion", "validate"])
+def test_pictures_that_are_not_there_are_named_before_anything_is_read_or_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    config = tmp_path / "config.toml"
+    text = f'start = "s"\ndata = {{folder = "{tmp_path.as_posix()}", captions = "c.json"}}\n'
+    more = "" if command == "compression" else 'tokenizer = "t"\n'
+    config.write_text(f'{text}{more}fit = {{directory = "b", steps = 1}}\n', encoding="utf-8")
+    checkpoints = ["c.safetensors"] if command == "validate" else []
+    with pytest.raises(SystemExit, match=r"data: there is no c\.json"):
+        _run(monkeypatch, command, str(config), *checkpoints)

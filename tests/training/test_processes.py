@@ -37,7 +37,7 @@ COMPRESSION = """
 adversarial_start = 1
 plain_weight = 1.0
 [vae]
-widths = [32, 32]
+widths = [32, 32, 32, 32]
 blocks = 1
 """
 DIFFUSION = """
@@ -47,8 +47,6 @@ tokenizer = "{comfyui}/comfy/sd1_tokenizer"
 widths = [32, 64]
 blocks = 1
 attention = [0, 1]
-context = 64
-gray_channels = 128
 [text]
 width = 64
 layers = 1

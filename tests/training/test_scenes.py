@@ -12,15 +12,9 @@ from lcad_nodes.training.data.batches import batches
 from lcad_nodes.training.data.scenes import Scenes
 
 
-def test_the_scenes_of_a_batch_have_one_shape_and_batches_take_turns(stamps: Path) -> None:
-    scenes = Scenes(DataConfig((str(stamps),), size=32, aspects=(1.0, 1.5, 0.5)), batch=2)
-    shapes = [scenes[number].image.shape[1:] for number in range(8)]
-    assert shapes == [s for s in ((32, 32), (32, 48), (64, 32), (32, 32)) for _ in range(2)]
-
-
 def test_every_picture_of_a_batch_keeps_its_own_objects(stamps: Path) -> None:
     config = DataConfig((str(stamps),), size=32, workers=1)
-    scenes, batch = Scenes(config, batch=6), next(batches(config, 6, Accelerator(), 0))
+    scenes, batch = Scenes(config), next(batches(config, 6, Accelerator(), 0))
     for number, objects in enumerate(batch.objects):
         expected = scenes[number].objects
         assert [phrase for phrase, _ in objects] == [phrase for phrase, _ in expected]
@@ -31,7 +25,7 @@ def test_every_picture_of_a_batch_keeps_its_own_objects(stamps: Path) -> None:
 
 def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, photos: Path) -> None:
     config = DataConfig((str(stamps),), (str(photos),), simple=0.5, natural=0.5, size=32)
-    scenes = Scenes(config, batch=1)
+    scenes = Scenes(config)
     samples = [scenes[number] for number in range(64)]
     plain = [sample for sample in samples if not sample.objects]
     assert 32 <= len(plain) <= 40  # half of 64, and of the other half an eighth
@@ -40,7 +34,7 @@ def test_as_many_photographs_as_asked_for_are_left_as_they_are(stamps: Path, pho
 
 def test_no_description_of_an_unplaced_scene_says_where_things_are(stamps: Path) -> None:
     def texts(unplaced: float) -> str:
-        scenes = Scenes(DataConfig((str(stamps),), size=32, unplaced=unplaced), batch=1)
+        scenes = Scenes(DataConfig((str(stamps),), size=32, unplaced=unplaced))
         return " ".join(scenes[number].text for number in range(64))
 
     assert any(word in texts(0) for word in ("left", "right", "top", "bottom", "middle"))
@@ -55,7 +49,7 @@ def test_what_is_held_out_is_in_no_sample(stamps: Path, tmp_path: Path) -> None:
         {cutout.name for cutout in read_cutouts([tmp_path], split)}
         for split in ("train", "held_out")
     )
-    builder = Scenes(DataConfig((str(tmp_path),), size=32), batch=1).builder
+    builder = Scenes(DataConfig((str(tmp_path),), size=32)).builder
     shown = {thing.name for seed in range(100) for thing in builder.build(seed).objects}
     assert held_out
     assert shown

@@ -31,13 +31,13 @@ class Batch:
         texts: B descriptions, "" where there is none.
         numbers: B, int64 on the CPU: which draw of the whole training each is, over all
             processes; noise is a function of it.
-        objects: of each picture, phrases of its description with their masks.
+        objects: of each picture, phrases of its description with their masks; photos have none.
     """
 
     images: Tensor
     texts: list[str]
     numbers: Tensor
-    objects: Sequence[tuple[tuple[str, Tensor], ...]] = ()
+    objects: Sequence[tuple[tuple[str, Tensor], ...]]
 
 
 def batches(
@@ -123,7 +123,7 @@ def _loader(
         source = Shards(config.shards, augment, config.seed, batch, reader, first, config.workers)
         order = {"batch_size": batch}
     else:
-        source = _numbered(config, batch)
+        source = _numbered(config)
         order = {"batch_sampler": numbers()}
     return DataLoader(
         source,
@@ -135,9 +135,9 @@ def _loader(
     )
 
 
-def _numbered(config: DataConfig, batch: int) -> Dataset[Sample]:
+def _numbered(config: DataConfig) -> Dataset[Sample]:
     if not config.folder:
-        return Scenes(config, batch)
+        return Scenes(config)
     captions = Path(config.captions) if config.captions else None
     return PhotoFolder(Path(config.folder), captions, _augment(config), config.seed)
 

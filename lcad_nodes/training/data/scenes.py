@@ -1,6 +1,5 @@
 """Made-up scenes as training samples."""
 
-from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,29 +16,25 @@ GOLDEN_RATIO = 0.6180339887498949
 class Scenes(Dataset[Sample]):
     """Scene number n, the same in every run; described at every level by itself."""
 
-    def __init__(self, config: DataConfig, batch: int) -> None:
-        """Read the cut-outs and photographs; the scenes of a batch have one shape."""
+    def __init__(self, config: DataConfig) -> None:
+        """Read the cut-outs and photographs."""
         stamps, photos = (list(map(Path, paths)) for paths in (config.stamps, config.photos))
         self.builder = SceneBuilder(stamps, photos, config.size, config.split)
-        self.config, self.batch = config, batch
+        self.config = config
 
     def __getitem__(self, number: int) -> Sample:
         """Build a scene."""
         seed = self.config.seed * 1_000_000_007 + number
         config, sort = self.config, number * GOLDEN_RATIO % 1
-        build = partial(
-            self.builder.build,
-            seed,
-            aspect=config.aspects[number // self.batch % len(config.aspects)],
-        )
         if sort < config.simple:
-            scene = build(objects=1, description="full" if number % 8 else "none")
+            description = "full" if number % 8 else "none"
+            scene = self.builder.build(seed, objects=1, description=description)
         elif sort < config.simple + config.natural:
-            scene = build(objects=0, description="none")
+            scene = self.builder.build(seed, objects=0, description="none")
         elif sort < config.simple + config.natural + config.unplaced:
-            scene = build(places=False)
+            scene = self.builder.build(seed, places=False)
         else:
-            scene = build()
+            scene = self.builder.build(seed)
         named = [(thing.phrase, thing.mask) for thing in scene.objects if thing.phrase]
         if scene.background:
             covered = torch.stack([thing.mask for thing in scene.objects]).amax(dim=0)
