@@ -216,7 +216,6 @@ def _sample_one_photo(
 
     @cache  # once for all prompts; the host itself would move it for every step
     def for_each_latent(luminance: Tensor, device: torch.device) -> Tensor:
-        # The host's context windows cut only what is as many as the latents.
         return repeat_to_batch_size(luminance.to(device), len(noise))
 
     for name, prompts in guider.conds.items():
@@ -226,7 +225,9 @@ def _sample_one_photo(
             check_inputs(cond, model, noise)
             _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
             if batch_size is None:  # training has many photos, of which it takes one at a time
+                # As many as the latents: the host's context windows cut nothing else.
                 cond["noise_concat"] = for_each_latent(cond["noise_concat"], model.load_device)
+                cond["cross_attn"] = repeat_to_batch_size(cond["cross_attn"], len(noise))
     with hints_placed(conds):
         return executor(noise, latent_image, sampler, *args, **kwargs)
 
