@@ -27,8 +27,11 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
     Raises:
         ImageError: the shape is not B,3,H,W, the type not floating point, or a value not finite.
     """
+    from kornia import color  # takes half a second: not before a picture is made
+
     check_image(rgb, channels=3)
-    return _rgb_to_lab(rgb)
+    with exact(rgb):
+        return color.rgb_to_lab(rgb)
 
 
 def lab_to_rgb(lab: Tensor) -> Tensor:
@@ -43,8 +46,11 @@ def lab_to_rgb(lab: Tensor) -> Tensor:
     Raises:
         ImageError: the shape is not B,3,H,W, the type not floating point, or a value not finite.
     """
+    from kornia import color
+
     check_image(lab, channels=3)
-    return _lab_to_rgb(lab)
+    with exact(lab):
+        return color.lab_to_rgb(lab)
 
 
 def lightness(rgb: Tensor) -> Tensor:
@@ -60,7 +66,7 @@ def lightness(rgb: Tensor) -> Tensor:
     result = torch.empty_like(rgb[:, :1])
     for photo, level in zip(rgb.split(1), result.split(1), strict=True):
         for band in row_bands(photo):
-            level[:, :, band] = _rgb_to_lab(photo[:, :, band])[:, :1]
+            level[:, :, band] = rgb_to_lab(photo[:, :, band])[:, :1]
     return result
 
 
@@ -75,7 +81,7 @@ def gray(lightness: Tensor) -> Tensor:
     check_image(lightness, channels=1)
     result = torch.empty_like(lightness)
     for band in row_bands(lightness):
-        neutral = _lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
+        neutral = lab_to_rgb(pad(lightness[:, :, band], (0, 0, 0, 0, 0, 2)))
         result[:, :, band] = neutral[:, :1]  # Kornia's green is a hair less than its red
     return result.expand(-1, 3, -1, -1)
 
@@ -106,20 +112,6 @@ def check_image(image: Tensor, *, channels: int) -> None:
     if not all(extreme.isfinite() for extreme in extremes):
         count = int((~image.isfinite()).sum())
         raise ImageError(f"The image has {count} values that are NaN or infinite.")
-
-
-def _rgb_to_lab(rgb: Tensor) -> Tensor:
-    from kornia.color import rgb_to_lab  # takes half a second: not before a picture is made
-
-    with exact(rgb):
-        return rgb_to_lab(rgb)
-
-
-def _lab_to_rgb(lab: Tensor) -> Tensor:
-    from kornia.color import lab_to_rgb
-
-    with exact(lab):
-        return lab_to_rgb(lab)
 
 
 @contextmanager

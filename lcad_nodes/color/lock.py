@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .lab import ImageError, check_image, exact, row_bands
+from .lab import ImageError, check_image, exact, rgb_to_lab, row_bands
 
 BISECTIONS = 14
 HAIR = 5e-5
@@ -37,8 +37,6 @@ def lock_lightness(
     Raises:
         ImageError: a shape does not fit, a value is not finite or a lightness not in [0, 100].
     """
-    from kornia.color import rgb_to_lab
-
     check_image(image, channels=3)
     check_lightness(lightness, image)
     locked = torch.empty_like(image) if out is None else out

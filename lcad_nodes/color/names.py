@@ -59,7 +59,8 @@ def color_matches(mean_lab: Sequence[float] | Tensor, term: str) -> bool:
     """
     if term not in PROTOTYPES:
         raise ColorNameError(f"{term!r} is not a basic color term; they are {', '.join(TERMS)}.")
-    lightness, ab = _split(mean_lab)
+    lab = torch.as_tensor(mean_lab, dtype=torch.float32, device="cpu").flatten()
+    lightness, ab = lab[:1], lab[1:]
     typical = terms_at(lightness)[0]
     colors = torch.cat([typical, _at(lightness, VIVID.values())[0]])
     nearest = int((colors - ab).norm(dim=1).argmin())
@@ -108,9 +109,3 @@ def _at(lightness: Tensor, colors: Iterable[tuple[float, float]]) -> Tensor:
     grid = ab[None, :, None, :].expand(1, 2, len(lightness), -1)
     level = lightness[None, None, :, None].expand(1, 1, -1, ab.shape[1])
     return into_gamut(torch.cat([level, grid], dim=1))[0, 1:].movedim(0, -1)
-
-
-def _split(mean_lab: Sequence[float] | Tensor) -> tuple[Tensor, Tensor]:
-    """L, as a tensor of one, and a*b* of a color, on the CPU as the terms are."""
-    lab = torch.as_tensor(mean_lab, dtype=torch.float32, device="cpu").flatten()
-    return lab[:1], lab[1:]

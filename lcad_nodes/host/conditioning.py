@@ -19,16 +19,14 @@ from ..model.patch import LATENT_CHANNELS
 from .errors import ConditioningError
 from .hints import GEOMETRY_KEY, hints_placed
 from .luminance import Luminance
-from .merges import check_merges
-from .origin import ORIGIN_KEY, Origin, origin_of
+from .merges import check_merges, input_channels
+from .origin import ORIGIN_KEY, origin_of
 
 Conditioning = Sequence[Any]
 INSTANCES_KEY = "lcad_instances"
 """Where a conditioning carries the instances of its prompt."""
 DIGESTS_KEY = "lcad_digests"
 """Where a conditioning and a latent carry the digests of the photos that they are for."""
-PATCHED_CHANNELS = "lcad_channels"
-"""Where a model that a patch has extended carries how many channels of luminance it reads."""
 
 
 def add_luminance(conditioning: Conditioning, luminance: Luminance) -> Conditioning:
@@ -64,11 +62,8 @@ def extra_channels(model: ModelPatcher) -> int:
     Raises:
         ConditioningError: if it reads none.
     """
-    config = model.model.model_config.unet_config
-    channels = model.get_attachment(PATCHED_CHANNELS)
-    if channels is None:
-        channels = config.get("in_channels", LATENT_CHANNELS) - LATENT_CHANNELS
-    if "context_dim" not in config or not is_luminance(channels):
+    channels = input_channels(model) - LATENT_CHANNELS
+    if "context_dim" not in model.model.model_config.unet_config or not is_luminance(channels):
         raise ConditioningError(
             "the model does not read a photo's luminance: load one that does with 'Load "
             "Checkpoint (L-CAD)' or 'Load UNet (L-CAD)', or teach it to with 'Apply Patch (L-CAD)'"
@@ -76,26 +71,29 @@ def extra_channels(model: ModelPatcher) -> int:
     return channels
 
 
-def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> Tensor:
-    """Compare the luminance in a conditioning with the model and the latent.
-
-    Args:
-        luminance: the conditioning's `luminance[9]`, BxCxhxw, or None.
-        channels: the model's input channels beside the latent's.
-        latent: the latent to sample, Bx4xhxw.
-
-    Returns:
-        The luminance.
-
-    Raises:
-        ConditioningError: if there is none, or its channels, size or batch do not fit.
-    """
+def _check_inputs(cond: Mapping[str, Any], model: ModelPatcher, latent: Tensor) -> None:
+    """Compare a prompt's values, as the host's guiders have them, with the model and the latent."""
+    luminance: Tensor | None = cond.get("noise_concat")
+    channels = extra_channels(model)
     if luminance is None:
         raise ConditioningError(
             "this model reads the photo's luminance, but the conditioning carries none: put "
             "'Add Photo to Prompts (L-CAD)' between the prompts and the sampler, for positive and "
             "negative"
         )
+    _check_luminance(luminance, channels, latent)
+    width = model.model.model_config.unet_config["context_dim"]
+    _check_prompt(cond["cross_attn"], width, len(luminance), len(latent))
+    found, expected = cond.get(ORIGIN_KEY), origin_of(model)
+    if found is not None and found.differs(expected):
+        raise ConditioningError(
+            f"the photo was encoded with the encoder of {found.file}, but the model of "
+            f"{expected and expected.file} was trained with another: encode the photo with the "
+            "encoder of the model's checkpoint"
+        )
+
+
+def _check_luminance(luminance: Tensor, channels: int, latent: Tensor) -> None:
     if luminance.shape[1] != channels:
         raise ConditioningError(
             f"the model reads {channels} channels of luminance, but the luminance has "
@@ -111,22 +109,10 @@ def check_luminance(luminance: Tensor | None, channels: int, latent: Tensor) -> 
         raise ConditioningError(
             f"{latent.shape[0]} latents cannot be shared out among {luminance.shape[0]} photos"
         )
-    return luminance
 
 
-def check_prompt(context: Tensor, width: int, photos: int, latents: int) -> None:
-    """Compare encoded prompts with the model and with the photos.
-
-    Args:
-        context: B x tokens x width.
-        width: what the model's cross-attention reads.
-        photos: number of photos.
-        latents: number of latents; the photos are gone through in turn.
-
-    Raises:
-        ConditioningError: if the prompts are of another width, or neither one for all nor one
-            for each; the host would repeat or cut them.
-    """
+def _check_prompt(context: Tensor, width: int, photos: int, latents: int) -> None:
+    """Refuse what the model cannot read, and what the host would repeat or cut."""
     if context.shape[2] != width:
         raise ConditioningError(
             f"the prompt's encoding is {context.shape[2]} wide, but the model reads {width}: use "
@@ -137,38 +123,6 @@ def check_prompt(context: Tensor, width: int, photos: int, latents: int) -> None
             f"there are {context.shape[0]} prompts in one batch for {photos} photo(s) and "
             f"{latents} latent(s): use one prompt for all, or one for each"
         )
-
-
-def check_origin(found: Origin | None, expected: Origin | None) -> None:
-    """Compare the encoder of a luminance with the one that a model was trained with.
-
-    Raises:
-        ConditioningError: if both are known and are not the same.
-    """
-    if found is not None and found.differs(expected):
-        raise ConditioningError(
-            f"the photo was encoded with the encoder of {found.file}, but the model of "
-            f"{expected and expected.file} was trained with another: encode the photo with the "
-            "encoder of the model's checkpoint"
-        )
-
-
-def check_inputs(conditioning: Mapping[str, Any], model: ModelPatcher, latent: Tensor) -> None:
-    """Compare a prompt with the model, and with the latent to sample.
-
-    Args:
-        conditioning: the prompt's values, as the host's guiders have them.
-        model: a luminance-conditioned model.
-        latent: Bx4xhxw.
-
-    Raises:
-        ConditioningError: if luminance or prompt does not fit.
-    """
-    given = conditioning.get("noise_concat")
-    luminance = check_luminance(given, extra_channels(model), latent)
-    width = model.model.model_config.unet_config["context_dim"]
-    check_prompt(conditioning["cross_attn"], width, len(luminance), len(latent))
-    check_origin(conditioning.get(ORIGIN_KEY), origin_of(model))
 
 
 def sample_one_photo(model: ModelPatcher) -> None:
@@ -216,17 +170,18 @@ def _sample_one_photo(
 
     @cache  # once for all prompts; the host itself would move it for every step
     def for_each_latent(luminance: Tensor, device: torch.device) -> Tensor:
-        # The host's context windows cut only what is as many as the latents.
         return repeat_to_batch_size(luminance.to(device), len(noise))
 
     for name, prompts in guider.conds.items():
         model = other if name == "negative" and other is not None else guider.model_patcher
         check_merges(model)
         for cond in prompts:
-            check_inputs(cond, model, noise)
+            _check_inputs(cond, model, noise)
             _check_area(cond.get("area"), cond.get(GEOMETRY_KEY))
             if batch_size is None:  # training has many photos, of which it takes one at a time
+                # As many as the latents: the host's context windows cut nothing else.
                 cond["noise_concat"] = for_each_latent(cond["noise_concat"], model.load_device)
+                cond["cross_attn"] = repeat_to_batch_size(cond["cross_attn"], len(noise))
     with hints_placed(conds):
         return executor(noise, latent_image, sampler, *args, **kwargs)
 

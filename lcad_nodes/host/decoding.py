@@ -1,6 +1,6 @@
 """Latents to pictures in the host's VAE, with the photo's luminance."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import cycle
@@ -16,7 +16,7 @@ from ..color.edges import keep_to_edges
 from ..color.lock import lock_lightness
 from ..color.upsample import carry_colors
 from ..model.decoding import add_luminance, decoder_taps
-from ..model.geometry import LATENT_PIXEL, Geometry
+from ..model.geometry import LATENT_PIXEL
 from ..model.patch import LATENT_CHANNELS
 from ..model.tiling import decode_in_tiles
 from .conditioning import DIGESTS_KEY
@@ -67,10 +67,9 @@ def decode(
             f"tile_size is {tile_size}: it must be {SMALLEST_TILE} px or more, or 0 for one piece"
         )
     _check_latent(latent, luminance)
-    decoder = _decoder(vae)
-    _check_encoder(vae, decoder, luminance)
+    _check_vae(vae, luminance)
     progress = Progress(4 * len(latent))
-    show = partial(_decode, vae, decoder, how=lightness, edges=full_resolution, tile=tile_size)
+    show = partial(_decode, vae, how=lightness, edges=full_resolution, tile=tile_size)
     first = show(latent[:1], luminance.photo(0), progress)
     if len(latent) == 1:
         return first
@@ -83,7 +82,6 @@ def decode(
 
 def _decode(
     vae: comfy.sd.VAE,
-    decoder: torch.nn.Module,
     latent: Tensor,
     photo: Luminance,
     progress: Progress,
@@ -93,15 +91,20 @@ def _decode(
     tile: int,
 ) -> Tensor:
     """Decode one latent of one photo; see `decode`."""
-    picture = _run(vae, decoder, latent, list(photo.features), tile, progress)
+    geometry = photo.geometry
+    picture = _run(vae, latent, photo.features, tile, progress)
     if picture.isnan().any():
         raise DecodingError("the VAE gave NaN: start ComfyUI with --fp32-vae")
     progress.end_stage()
     if edges and how == "input":
-        small = photo.geometry.place(photo.lightness, "bilinear").clamp(0, 100)
+        small = geometry.place(photo.lightness, "bilinear").clamp(0, 100)
         picture = keep_to_edges(picture, small, progress)
     progress.end_stage()
-    picture = _enlarge(picture, photo.lightness, photo.geometry, edges, progress)
+    sides = zip(geometry.working, geometry.original, strict=True)
+    if edges and all(working <= original for working, original in sides):
+        picture = carry_colors(geometry.unpad(picture), photo.lightness, progress)
+    else:
+        picture = geometry.restore(picture)
     progress.end_stage()
     if how == "input":
         picture = lock_lightness(picture, photo.lightness, progress, out=picture)
@@ -153,22 +156,7 @@ def _size(shape: tuple[int, ...]) -> str:
     return " x ".join(map(str, shape))
 
 
-def _enlarge(
-    picture: Tensor, full: Tensor, geometry: Geometry, along_edges: bool, progress: Progress
-) -> Tensor:
-    """Bring a picture of the padded size to that of the photo, whose lightness is `full`."""
-    if along_edges and _is_shrunk(geometry):
-        return carry_colors(geometry.unpad(picture), full, progress)
-    return geometry.restore(picture)
-
-
-def _is_shrunk(geometry: Geometry) -> bool:
-    sides = zip(geometry.working, geometry.original, strict=True)
-    fits = all(working <= original for working, original in sides)
-    return fits and geometry.working != geometry.original
-
-
-def _decoder(vae: comfy.sd.VAE) -> torch.nn.Module:
+def _check_vae(vae: comfy.sd.VAE, luminance: Luminance) -> None:
     vae.throw_exception_if_invalid()
     decoder: Any = getattr(vae.first_stage_model, "decoder", None)
     if not hasattr(decoder, "up") or not hasattr(decoder, "mid"):
@@ -182,10 +170,6 @@ def _decoder(vae: comfy.sd.VAE) -> torch.nn.Module:
             f"the VAE reads latents of {channels} channels, as that of FLUX does: use the Stable "
             f"Diffusion 1.x VAE that the luminance belongs to, which reads {LATENT_CHANNELS}"
         )
-    return decoder
-
-
-def _check_encoder(vae: comfy.sd.VAE, decoder: torch.nn.Module, luminance: Luminance) -> None:
     taps: list[Any] = decoder_taps(decoder)
     expected = [tap.conv2.weight.shape[0] for tap in taps]
     found = [feature.shape[1] for feature in luminance.features]
@@ -204,34 +188,25 @@ def _check_encoder(vae: comfy.sd.VAE, decoder: torch.nn.Module, luminance: Lumin
 
 
 def _run(
-    vae: comfy.sd.VAE,
-    decoder: torch.nn.Module,
-    latent: Tensor,
-    features: list[Tensor],
-    tile: int,
-    progress: Progress,
+    vae: Any, latent: Tensor, features: Sequence[Tensor], tile: int, progress: Progress
 ) -> Tensor:
     """Decode one latent: sRGB 1x3xHxW in [0, 1], of the padded size."""
     if tile and tile < LATENT_PIXEL * max(latent.shape[2:]):
-        return _run_tiles(vae, decoder, latent, features, tile, progress)
+        return _run_tiles(vae, latent, features, tile, progress)
+    decoder = vae.first_stage_model.decoder
     blocks = decoder_taps(decoder)
     with _as_written(decoder), add_luminance(decoder, features, _whole), watching(blocks, progress):
         return vae.decode(latent).movedim(-1, 1).float()
 
 
 def _run_tiles(
-    vae: Any,
-    decoder: torch.nn.Module,
-    latent: Tensor,
-    features: list[Tensor],
-    tile: int,
-    progress: Progress,
+    vae: Any, latent: Tensor, features: Sequence[Tensor], tile: int, progress: Progress
 ) -> Tensor:
     side = tile // LATENT_PIXEL
     memory = vae.memory_used_decode((1, latent.shape[1], side, side), vae.vae_dtype)
     management.load_models_gpu([vae.patcher], memory_required=memory)
     latent = vae.first_stage_model.post_quant_conv(latent.to(vae.device, vae.vae_dtype))
-    picture = decode_in_tiles(decoder, latent, features, tile, progress)
+    picture = decode_in_tiles(vae.first_stage_model.decoder, latent, features, tile, progress)
     return vae.process_output(picture.float()).to(vae.output_device)
 
 

@@ -109,7 +109,7 @@ def find_instances(clip: comfy.sd.CLIP, text: str, phrases: str, masks: list[Ten
     """Find a description's phrases among its tokens; as `encode_instances`, without encoding."""
     plain = without_weights(text)
     names = split_phrases(without_weights(phrases), plain)
-    check_masks(names, masks)
+    _check_masks(names, masks)
     spelled = [[_own_ids(clip, way) for way in spellings(name)] for name in names]
     spans = find_spelled(plain, prompt_tokens(clip, text), names, spelled)
     return Instances(tuple(map(Instance, names, spans, [m.clamp(0, 1) for m in masks])))
@@ -186,12 +186,7 @@ def _token_id(token: Any) -> Hashable:
     return token.float().cpu().numpy().tobytes() if torch.is_tensor(token) else int(token)
 
 
-def check_masks(names: list[str], masks: list[Tensor]) -> None:
-    """Compare masks with phrases.
-
-    Raises:
-        MaskError: see `encode_instances`.
-    """
+def _check_masks(names: list[str], masks: list[Tensor]) -> None:
     if len(masks) != len(names):
         listed = ", ".join(f"'{name}'" for name in names)
         raise MaskError(

@@ -120,7 +120,7 @@ def load_checkpoint(path: str) -> Checkpoint:
     encoder = build_encoder(parts.encoder, name)
     encoder.set_attachments(TRAINED_AT, trained_at(path))
     model.model.model_config.encoder = encoder
-    model.cached_patcher_init = (_load_model, (path, model.model.latent_format, encoder))
+    model.cached_patcher_init = (load_unet, (path, model.model.latent_format, encoder))
     origin = origin_of(encoder)
     set_origin(model, origin)
     if vae is not None:
@@ -130,15 +130,6 @@ def load_checkpoint(path: str) -> Checkpoint:
     if clip is not None:
         clip.patcher.cached_patcher_init = (_load_text_encoder, (path,))
     return Checkpoint(model=model, clip=clip, vae=vae, encoder=encoder)
-
-
-def _load_model(
-    path: str, latent_format: SD15, encoder: ModelPatcher, disable_dynamic: bool = False
-) -> ModelPatcher:
-    """Load a checkpoint's UNet again, as the host asks for; VAE and encoder are the first one's."""
-    model = load_unet(path, disable_dynamic, latent_format)
-    model.model.model_config.encoder = encoder
-    return model
 
 
 def _load_text_encoder(path: str, disable_dynamic: bool = False) -> ModelPatcher:
@@ -153,16 +144,20 @@ def _load_vae(path: str, **_options: bool) -> ModelPatcher:
 
 
 def load_unet(
-    path: str, disable_dynamic: bool = False, latent_format: SD15 | None = None
+    path: str,
+    latent_format: SD15 | None = None,
+    encoder: ModelPatcher | None = None,
+    disable_dynamic: bool = False,
 ) -> ModelPatcher:
-    """Load a luminance-conditioned UNet alone.
+    """Load a luminance-conditioned UNet alone; a checkpoint's again, as the host asks for.
 
     Args:
         path: a whole checkpoint, or a UNet by itself, in Stable Diffusion's names with or without
             their prefix, or in diffusers'.
+        latent_format: what is known of its latents; none: they are as Stable Diffusion's.
+        encoder: the luminance encoder of its checkpoint, where that was loaded.
         disable_dynamic: keep the UNet out of the host's dynamic memory; the host asks for this
             where it needs a second copy of the model.
-        latent_format: what is known of its latents; none: they are as Stable Diffusion's.
 
     Raises:
         CheckpointError: if the file holds no such UNet.
@@ -178,7 +173,8 @@ def load_unet(
     if parts.encoder and LAST_OUTPUT not in parts.encoder:
         raise CheckpointError(f"the luminance encoder of {name} lacks {LAST_OUTPUT}")
     model = _build_model(unet, name, disable_dynamic=disable_dynamic, latent_format=latent_format)
-    model.cached_patcher_init = (load_unet, (path,))
+    model.model.model_config.encoder = encoder
+    model.cached_patcher_init = (load_unet, (path, latent_format, encoder))
     if parts.encoder:
         set_origin(model, Origin.of(parts.encoder, name))
     return model

@@ -18,6 +18,12 @@ _REFUSAL = (
 )
 
 
+def input_channels(model: ModelPatcher) -> int:
+    """Count the channels that a model's UNet reads, those that patches have added among them."""
+    own = model.model.model_config.unet_config.get("in_channels", 0)
+    return max(own, *(_padded(value) for _, value, *_ in model.patches.get(WIDENED, [])), 0)
+
+
 def check_merges(model: ModelPatcher) -> None:
     """Refuse a merge with a model that reads no luminance.
 

@@ -17,11 +17,11 @@ from ..model.patch import (
     subtract,
     to_file,
 )
-from .conditioning import PATCHED_CHANNELS, sample_one_photo
+from .conditioning import sample_one_photo
 from .files import check_family, read_tensors
 from .loading import RESOLUTION_METADATA, build_encoder, trained_at
 from .luminance import TRAINED_AT
-from .merges import NETWORK
+from .merges import NETWORK, WIDENED, input_channels
 from .origin import origin_of, set_origin
 
 FOLDER = "model_patches"
@@ -112,8 +112,6 @@ def apply_patch(
         },
         strength,
     )
-    channels = differences[FIRST_CONVOLUTION].shape[1] - LATENT_CHANNELS
-    patched.set_attachments(PATCHED_CHANNELS, channels)
     patcher = build_encoder(encoder, name)
     patcher.set_attachments(TRAINED_AT, trained_at(path))
     set_origin(patched, origin_of(patcher))
@@ -124,9 +122,7 @@ def apply_patch(
 def _check_fit(model: ModelPatcher, differences: StateDict) -> None:
     """Compare the differences with the model's own weights, without any patch on them."""
     own = {key: patches[0][0].shape for key, patches in model.get_key_patches(NETWORK).items()}
-    first = own.get(NETWORK + FIRST_CONVOLUTION)
-    widened = model.get_attachment(PATCHED_CHANNELS) is not None
-    if widened or first is None or first[1] != LATENT_CHANNELS:
+    if WIDENED not in own or input_channels(model) != LATENT_CHANNELS:
         raise PatchError(
             "the model must be a Stable Diffusion 1.x model that does not read luminance yet, nor "
             "anything else beside the latent (as inpainting models do)"

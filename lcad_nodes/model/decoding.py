@@ -1,7 +1,7 @@
 """Luminance-guided decoding: the ten additions inside a library's VAE decoder (section 3.1)."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from torch import Tensor, nn
@@ -67,12 +67,7 @@ def add_luminance(
 
         return add
 
-    handles = [
-        tap.register_forward_hook(hook(feature))
-        for tap, feature in zip(taps, luminance, strict=True)
-    ]
-    try:
+    with ExitStack() as hooks:
+        for tap, feature in zip(taps, luminance, strict=True):
+            hooks.callback(tap.register_forward_hook(hook(feature)).remove)
         yield
-    finally:
-        for handle in handles:
-            handle.remove()

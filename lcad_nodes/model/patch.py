@@ -5,7 +5,7 @@ has learned in the same blocks. Only the first convolution changes its shape; th
 zeros for the channels that it does not read (paper section 3.2).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
@@ -37,18 +37,14 @@ def subtract(original: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> Stat
         PatchError: if the two are not one architecture, or the original reads no luminance.
     """
     _check_pair(original, base)
-    return dict(_differences(original, base))
-
-
-def _differences(
-    original: Mapping[str, Tensor], base: Mapping[str, Tensor]
-) -> Iterator[tuple[str, Tensor]]:
-    for name, ours in original.items():
-        theirs = base[name]
-        if name == FIRST_CONVOLUTION:
-            yield name, ours.float() - widen(theirs, ours.shape[1]).float()
-        elif not is_same(ours, theirs):
-            yield name, ours.float() - theirs.float()
+    added = original[FIRST_CONVOLUTION].shape[1] - LATENT_CHANNELS
+    widened = pad(base[FIRST_CONVOLUTION], (0, 0, 0, 0, 0, added))
+    base = {**base, FIRST_CONVOLUTION: widened}
+    return {
+        name: ours.float() - base[name].float()
+        for name, ours in original.items()
+        if name == FIRST_CONVOLUTION or not is_same(ours, base[name])
+    }
 
 
 def is_same(ours: Tensor, theirs: Tensor) -> bool:
@@ -71,11 +67,6 @@ def _rounding(tensor: Tensor) -> Tensor:
         return torch.zeros(())
     numbers = torch.finfo(tensor.dtype)
     return tensor.float().abs().clamp(min=numbers.smallest_normal) * (numbers.eps / 2)
-
-
-def widen(weight: Tensor, channels: int) -> Tensor:
-    """Give a convolution's weight zeros for more input channels, after its own."""
-    return pad(weight, (0, 0, 0, 0, 0, channels - weight.shape[1]))
 
 
 def _check_pair(original: Mapping[str, Tensor], base: Mapping[str, Tensor]) -> None:

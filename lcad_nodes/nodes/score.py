@@ -4,6 +4,7 @@
 # pyright: reportIncompatibleMethodOverride=false
 
 import json
+from collections.abc import Iterable
 from math import isfinite
 
 from comfy_api.latest import io, ui
@@ -87,15 +88,11 @@ class Score(io.ComfyNode):
     ) -> io.NodeOutput:
         """Measure every picture."""
         pictures = from_image(image)
-        truths = (
-            None
-            if reference is None
-            else fit_reference(from_image(reference, "reference"), pictures)
-        )
-        figures = [
-            _measure(picture, None if truths is None else truths[number], instances)
-            for number, picture in enumerate(pictures)
-        ]
+        truths: Iterable[Tensor | None] = [None] * len(pictures)
+        if reference is not None:
+            truths = fit_reference(from_image(reference, "reference"), pictures)
+        pairs = zip(pictures, truths, strict=True)
+        figures = [_measure(picture, truth, instances) for picture, truth in pairs]
         table = f"{_table(figures)}\n\n{_reasons(figures)}"
         text = json.dumps([_without_infinity(found) for found in figures])
         return io.NodeOutput(text, table, ui=ui.PreviewText(table))

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from PIL import Image, ImageDraw, ImageFont
@@ -43,19 +43,12 @@ class Placed(NamedTuple):
     font: ImageFont.FreeTypeFont
 
 
-@dataclass
 class Fonts:
-    """Picks for every word the first font that has all its characters.
+    """Picks for every word the first font that has all its characters; `size` is in px."""
 
-    Attributes:
-        size: in px.
-    """
-
-    size: int
-
-    def __post_init__(self) -> None:
+    def __init__(self, size: int) -> None:
         self._opened: list[ImageFont.FreeTypeFont] = []
-        self._unopened = self._all()
+        self._unopened = _open(size)
 
     def of(self, word: str) -> ImageFont.FreeTypeFont:
         """Pick a font; the first of all where none has the whole word."""
@@ -68,15 +61,14 @@ class Fonts:
                 return font
         return self._opened[0]
 
-    def _all(self) -> Iterator[ImageFont.FreeTypeFont]:
-        font = ImageFont.load_default(self.size)
-        if isinstance(font, ImageFont.FreeTypeFont):
-            yield font
-        for name in SYSTEM_FONTS:
-            try:
-                yield ImageFont.truetype(name, self.size)
-            except OSError:  # not on this machine
-                continue
+
+def _open(size: int) -> Iterator[ImageFont.FreeTypeFont]:
+    font = ImageFont.load_default(size)
+    if isinstance(font, ImageFont.FreeTypeFont):
+        yield font
+    for name in SYSTEM_FONTS:
+        with suppress(OSError):  # not on this machine
+            yield ImageFont.truetype(name, size)
 
 
 def set_text(pieces: Sequence[Piece], width: int, size: int) -> Image.Image:

@@ -114,13 +114,17 @@ def test_luminance_is_moved_to_the_models_device_once_for_all_prompts(loaded: Ch
     assert there.is_meta
 
 
-def test_windows_of_a_repeated_batch_have_each_latents_own_photo(loaded: Checkpoint) -> None:
+def test_windows_of_a_repeated_batch_have_each_latents_own_photo_and_text(
+    loaded: Checkpoint,
+) -> None:
     windows: Any = ContextWindowsManualNode.execute(
         *(loaded.model, 3, 1, "standard_static", 1, False, "pyramid", 0, False)
     )
     start = torch.zeros(6, 4, 8, 8)
     noise = torch.randn(6, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-    positive = negative = prompt(loaded, PHOTOS)
+    negative = prompt(loaded, PHOTOS)
+    ((one, values),) = negative
+    positive = [[torch.cat([one, -one]), values]]
     found = []
     for model in (loaded.model, windows.args[0]):
         guider = CFGGuider(model)
