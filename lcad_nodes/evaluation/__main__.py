@@ -66,11 +66,17 @@ def _ablations(options: argparse.Namespace) -> str:
 def _colorize(options: argparse.Namespace) -> str:
     use_comfyui()
     from .colorizer import Colorizer, Settings
-    from .results import Published, Set, colorize, list_wanted, objects_digest
+    from .results import Published, colorize, list_wanted, objects_digest
 
     file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
-    given = Set(options.photos, options.captions, options.masks, options.phrases)
-    wanted = list_wanted(given, options.out, first=options.first)  # before what takes long
+    wanted = list_wanted(  # before what takes long
+        options.photos,
+        options.out,
+        options.captions,
+        options.phrases,
+        options.masks,
+        first=options.first,
+    )
     colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
     how = Published(
         checkpoint=digest_of(file),
