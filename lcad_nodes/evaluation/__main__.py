@@ -65,7 +65,7 @@ def _ablations(options: argparse.Namespace) -> str:
 
 def _colorize(options: argparse.Namespace) -> str:
     use_comfyui()
-    from .colorizer import Colorizer, Settings
+    from .colorizer import Colorizer
     from .results import Published, colorize, list_wanted, objects_digest
 
     file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
@@ -77,7 +77,7 @@ def _colorize(options: argparse.Namespace) -> str:
         options.masks,
         first=options.first,
     )
-    colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
+    colorizer = Colorizer.load(file, 0 if size else -1, steps, cfg)
     how = Published(
         checkpoint=digest_of(file),
         captions=digest_of(options.captions),
@@ -109,10 +109,9 @@ def _compare(options: argparse.Namespace) -> str:
 
 
 def _colorizer(options: argparse.Namespace, checkpoint: Path) -> "Colorizer":
-    from .colorizer import Colorizer, Settings
+    from .colorizer import Colorizer
 
-    settings = Settings(options.resolution, options.steps, options.cfg)
-    return Colorizer.load(checkpoint, settings)
+    return Colorizer.load(checkpoint, options.resolution, options.steps, options.cfg)
 
 
 def _parser() -> argparse.ArgumentParser:

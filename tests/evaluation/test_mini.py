@@ -20,7 +20,7 @@ from lcad_nodes.evaluation.ablations import (
     write,
 )
 from lcad_nodes.evaluation.bootstrap import Estimate
-from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, unguided, without_luminance
+from lcad_nodes.evaluation.colorizer import Colorizer, guide, unguided, without_luminance
 from lcad_nodes.evaluation.mini import ROWS, Row
 from lcad_nodes.evaluation.scoring import told_in_order
 from lcad_nodes.host.instances import Instances
@@ -29,7 +29,7 @@ from lcad_nodes.scenes.builder import SceneBuilder
 
 @pytest.fixture(scope="module")
 def colorizer(small_checkpoint: Path) -> Colorizer:
-    return Colorizer.load(small_checkpoint, Settings(resolution=64, steps=2, cfg=3.0))
+    return Colorizer.load(small_checkpoint, resolution=64, steps=2, cfg=3.0)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from comfy_extras.nodes_custom_sampler import SamplerCustom
 from PIL import Image
 
 from lcad_nodes.evaluation.__main__ import main
-from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide
+from lcad_nodes.evaluation.colorizer import Colorizer, guide
 from lcad_nodes.evaluation.compare import SAME, compare
 from lcad_nodes.evaluation.matching import Files, match
 from lcad_nodes.evaluation.metrics import Backbones
@@ -276,7 +276,7 @@ def test_captions_of_other_photographs_are_refused(
 
 
 def test_the_sampler_is_the_published_one(small_checkpoint: Path) -> None:
-    colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=3, cfg=4.5))
+    colorizer = Colorizer.load(small_checkpoint, resolution=0, steps=3, cfg=4.5)
     luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
     sampled = colorizer.sample_as_published(luminance, "a red cup", [], guide(), seed=5)
     model, clip = colorizer.checkpoint.model, colorizer.checkpoint.clip
@@ -294,7 +294,7 @@ def test_the_sampler_is_the_published_one(small_checkpoint: Path) -> None:
 
 
 def test_parentheses_are_words_and_no_weights(small_checkpoint: Path) -> None:
-    colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=2, cfg=4.5))
+    colorizer = Colorizer.load(small_checkpoint, resolution=0, steps=2, cfg=4.5)
     luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
     text, named = "a cup (left)", [("cup (left)", torch.ones(64, 64))]
     found = [
@@ -316,7 +316,7 @@ def test_parentheses_are_words_and_no_weights(small_checkpoint: Path) -> None:
 
 
 def test_guidance_with_the_published_sampler_is_the_nodes_own(small_checkpoint: Path) -> None:
-    colorizer = Colorizer.load(small_checkpoint, Settings(resolution=0, steps=3, cfg=4.5))
+    colorizer = Colorizer.load(small_checkpoint, resolution=0, steps=3, cfg=4.5)
     luminance = colorizer.read(torch.rand(1, 3, 64, 64, generator=torch.manual_seed(0)))
     mask = torch.zeros(64, 64)
     mask[:, :32] = 1
