@@ -1,8 +1,8 @@
 """The targets of a small model, on objects and photographs that it was never trained on."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import isnan
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from ..scenes.builder import Kinds, Scene, SceneBuilder
 from ..scenes.described import describe_photos
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, guide, unguided
-from .report import Figure, Table, Tile, sheet, write_csv, write_report, write_text
+from .report import Tile, figures_csv, markdown, sheet, tile, write_report
 from .scoring import (
     Samples,
     column,
@@ -281,8 +281,8 @@ class Measurement:
         pictures = [self._colorizer.decode(latents, luminance) for latents in sampled]
         self._show(scenes, (texts, pictures[0]), ("without guidance", pictures[1]), seed=seed)
         if photographs is not None:
-            row = [Tile(gray(lightness(images[:1]))[0], "photo")]
-            row += [Tile(*pair) for pair in zip(pictures[0], texts, strict=True)]
+            row = [tile(gray(lightness(images[:1]))[0], "photo")]
+            row += [tile(*pair) for pair in zip(pictures[0], texts, strict=True)]
             photographs.append(row)
         with_it, without = (hits(scenes, some) for some in pictures)
         return [(*a, b[0]) for a, b in zip(with_it, without, strict=True)]
@@ -293,9 +293,9 @@ class Measurement:
         """Put the first scenes of a kind on the sheet: photo, truth, and what was made."""
         for number, scene in enumerate(scenes[:SHOWN] if seed == 0 else []):
             photo = gray(lightness(scene.image[None]))[0]
-            row = [Tile(photo, "photo"), Tile(scene.image, "truth")]
+            row = [tile(photo, "photo"), tile(scene.image, "truth")]
             row += [
-                Tile(pictures[number], texts if isinstance(texts, str) else texts[number])
+                tile(pictures[number], texts if isinstance(texts, str) else texts[number])
                 for texts, pictures in made
             ]
             self.tiles.append(row)
@@ -397,14 +397,16 @@ def write(measurement: Measurement, out: Path) -> str:
         ReportError: a file cannot be written; the others are, and the message has the table.
     """
     figures = measurement.figures()
-    rows = tuple(row.cells(found) for row, found in figures.items())
-    table = Table(("metric", "value", "95 % interval", "scenes", "target", "met"), rows).markdown()
-    flat = [Figure(row.key, row.name, e) for row, e in figures.items()]
+    header = ("metric", "value", "95 % interval", "scenes", "target", "met")
+    text = markdown(header, [row.cells(found) for row, found in figures.items()])
+    by_key = defaultdict[str, dict[str, Estimate]](dict)
+    for row, found in figures.items():
+        by_key[row.key][row.name] = found
     files = {
-        "mini.md": partial(write_text, f"{table}\n"),
-        "mini.csv": partial(write_csv, flat),
-        "mini.png": lambda file: sheet(measurement.tiles).save(file),
+        "mini.md": f"{text}\n",
+        "mini.csv": figures_csv(by_key),
+        "mini.png": sheet(measurement.tiles),
     }
     if measurement.photographs:
-        files["photographs.png"] = lambda file: sheet(measurement.photographs).save(file)
-    return write_report(table, out, files)
+        files["photographs.png"] = sheet(measurement.photographs)
+    return write_report(text, out, files)
