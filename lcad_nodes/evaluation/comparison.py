@@ -106,39 +106,26 @@ def summarize(
     for score in scores:
         measured[score.method].setdefault(score.figure, []).append(score)
     first, *others = methods
-    figures = {method: _estimates(own) for method, own in measured.items()}
-    differences = {
-        f"{other} - {first}": _differences(measured[other], measured[first]) for other in others
-    }
+    figures: dict[str, dict[str, Estimate]] = {method: {} for method in measured}
+    differences: dict[str, dict[str, Estimate]] = {f"{other} - {first}": {} for other in others}
+    for method, found in measured.items():
+        for figure, own in found.items():
+            statistic, _ = COLUMNS[figure]
+            samples = [score.sample for score in own]
+            photographs = [score.name.photograph for score in own]
+            figures[method][figure] = estimate(samples, statistic, photographs)
+            if method in others:
+                pairs = zip(samples, measured[first][figure], strict=True)
+                paired = [(*sample, *other.sample) for sample, other in pairs]
+                differences[f"{method} - {first}"][figure] = estimate(
+                    paired, difference(statistic), photographs
+                )
     for method, found in fid.items():
         figures[method][FID] = found
-        if method != first:
+        if method in others:
             value = found.value - fid[first].value
             differences[f"{method} - {first}"][FID] = Estimate(value, nan, nan, found.count)
     return figures, differences
-
-
-def _estimates(measured: Mapping[str, Sequence[Score]]) -> dict[str, Estimate]:
-    return {
-        figure: estimate([s.sample for s in scores], COLUMNS[figure][0], _photographs(scores))
-        for figure, scores in measured.items()
-    }
-
-
-def _differences(
-    measured: Mapping[str, Sequence[Score]], first: Mapping[str, Sequence[Score]]
-) -> dict[str, Estimate]:
-    found = {}
-    for figure, scores in measured.items():
-        pairs = zip(scores, first[figure], strict=True)
-        samples = [(*one.sample, *other.sample) for one, other in pairs]
-        statistic = difference(COLUMNS[figure][0])
-        found[figure] = estimate(samples, statistic, _photographs(scores))
-    return found
-
-
-def _photographs(scores: Sequence[Score]) -> list[str]:
-    return [score.name.photograph for score in scores]
 
 
 def _scores_csv(scores: Sequence[Score]) -> str:
