@@ -68,7 +68,7 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
     `a` is of its description of the lowest number.
 
     Returns:
-        What all methods have results of, sorted by photograph; and a sentence for everything that
+        What all methods have results of, sorted by name; and a sentence for everything that
         is missing.
 
     Raises:
@@ -133,9 +133,9 @@ def _pictures(folder: Path, files: Files) -> list[Path]:
 def _common(
     truth: Collection[str], results: Mapping[str, Collection[Name]], folder: Path
 ) -> list[Name]:
-    """What every method has of the photographs, those of one photograph together."""
+    """What every method has of the photographs."""
     everywhere = set.intersection(*map(set, results.values()))
-    common = sorted((n for n in everywhere if n.photograph in truth), key=lambda name: name.order)
+    common = sorted((name for name in everywhere if name.photograph in truth), key=str)
     if not common:
         raise CompareError(
             f"No photograph of {folder} has a result in every folder. Results are numbered by "
@@ -177,4 +177,4 @@ def _lacking(requests: Sequence[Request], files: Files, strange: Iterable[str]) 
 
 
 def _listed(names: Iterable[Name]) -> str:
-    return ", ".join(map(str, sorted(names, key=lambda name: name.order)))
+    return ", ".join(sorted(map(str, names)))

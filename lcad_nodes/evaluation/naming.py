@@ -31,11 +31,6 @@ class Name:
     def __str__(self) -> str:
         return self.photograph if self.number is None else f"{self.photograph}_{self.number}"
 
-    @property
-    def order(self) -> tuple[str, int]:
-        """What sorts the names: those of one photograph lie together."""
-        return self.photograph, -1 if self.number is None else self.number
-
 
 def visible_files(folder: Path, others: Iterable[Path], types: Collection[str]) -> list[Path]:
     """The visible files of a folder and its subfolders, as paths below it.
