@@ -48,8 +48,8 @@ def compare(files: Files, backbones: Backbones, side: int | None = None) -> Comp
     """Score every folder on what all of them have, and what can be read in all.
 
     What belongs together is said at `match`. Pictures are read one photograph at a time, however
-    many there are. Of phrases with masks, those are scored that name one of the
-    eleven basic colors, and no other.
+    many there are. Of phrases with masks, those are scored that name one of the eleven basic
+    colors, and no other.
 
     Args:
         files: which.

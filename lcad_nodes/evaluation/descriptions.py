@@ -18,7 +18,6 @@ class Descriptions:
 
     Attributes:
         texts: descriptions by photograph and number.
-        masked: the photographs that there are masks of.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Descriptions:
         self.texts = _by_photograph(said, photographs)
         self._phrases = _by_photograph(named, photographs)
         self._masks = _masks(masks, called(photographs), others) if masks else {}
-        self.masked = {name.photograph for name in self._masks}
 
     def of(self, name: Name) -> tuple[str | None, Sequence[str], Sequence[Path]]:
         """The description, its phrases, and a mask for each, or none at all.

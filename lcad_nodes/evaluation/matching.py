@@ -91,8 +91,7 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
         )
         for name in common
     ]
-    strange = descriptions.masked - {name.photograph for name in common}
-    return requests, [*_missing(truth, results), *_lacking(requests, files, strange)]
+    return requests, [*_missing(truth, results), *_lacking(requests, files)]
 
 
 def _methods(folders: Sequence[Path]) -> dict[str, Path]:
@@ -157,8 +156,8 @@ def _missing(truth: Collection[str], results: Mapping[str, Mapping[Name, Path]])
     ]
 
 
-def _lacking(requests: Sequence[Request], files: Files, strange: Iterable[str]) -> list[str]:
-    """Name what has no description or masks, and masks of `strange` photographs."""
+def _lacking(requests: Sequence[Request], files: Files) -> list[str]:
+    """Name what has no description or masks."""
     notes: list[str] = []
     undescribed = [request.name for request in requests if not request.text]
     unmasked = [request.name for request in requests if not request.masks]
@@ -171,8 +170,6 @@ def _lacking(requests: Sequence[Request], files: Files, strange: Iterable[str]) 
         notes.append("Color accuracy and binding are empty: no masks were given.")
     elif files.masks and unmasked:
         notes.append(f"Without masks: {_listed(unmasked)}.")
-    if names := sorted(strange):
-        notes.append(f"Masks without a photograph in every folder: {', '.join(names)}.")
     return notes
 
 

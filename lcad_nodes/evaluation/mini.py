@@ -354,28 +354,21 @@ def _steps(
             n, objects=2 + n % 2, kinds=alike, description="full", places=places
         )
 
-    def drawn(build: Callable[[int], Scene]) -> Iterator[list[Scene]]:
-        for numbers in in_batches(range(count), BATCH):
-            yield list(map(build, numbers))
+    def drawn(build: Callable[[int], Scene]) -> tuple[Iterator[list[Scene]], int]:
+        batches = (list(map(build, numbers)) for numbers in in_batches(range(count), BATCH))
+        return batches, -(-count // BATCH)
 
-    scenes = {
-        "one": (found.one, drawn(one)),
-        "several": (found.several, drawn(several("different", True))),
-        "unplaced": (found.unplaced, drawn(several("different", False))),
-        "alike": (found.alike, drawn(several("same", True))),
-        "masks_alone": (found.masks_alone, drawn(several("same", False))),
-        "undescribed": (found.undescribed, drawn(natural)),
-        "autoencoder": (found.autoencoder, drawn(lambda n: natural(n) if n % 2 else one(n))),
-    }
-    photographs = {
-        "photograph": (found.photograph, describe_photos(photos, "held_out", SIDE, [1])),
-        "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3])),
-        "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3])),
-    }
-    total = -(-count // BATCH)
     return {
-        kind: (*how, total if kind in scenes else None)
-        for kind, how in (scenes | photographs).items()
+        "one": (found.one, *drawn(one)),
+        "several": (found.several, *drawn(several("different", True))),
+        "unplaced": (found.unplaced, *drawn(several("different", False))),
+        "alike": (found.alike, *drawn(several("same", True))),
+        "masks_alone": (found.masks_alone, *drawn(several("same", False))),
+        "undescribed": (found.undescribed, *drawn(natural)),
+        "autoencoder": (found.autoencoder, *drawn(lambda n: natural(n) if n % 2 else one(n))),
+        "photograph": (found.photograph, describe_photos(photos, "held_out", SIDE, [1]), None),
+        "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3]), None),
+        "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3]), None),
     }
 
 
