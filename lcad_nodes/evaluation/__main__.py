@@ -65,13 +65,19 @@ def _ablations(options: argparse.Namespace) -> str:
 
 def _colorize(options: argparse.Namespace) -> str:
     use_comfyui()
-    from .colorizer import Colorizer, Settings
-    from .results import Published, Set, colorize, list_wanted, objects_digest
+    from .colorizer import Colorizer
+    from .results import Published, colorize, list_wanted, objects_digest
 
     file, size, steps, cfg = options.checkpoint, options.size, options.steps, options.cfg
-    given = Set(options.photos, options.captions, options.masks, options.phrases)
-    wanted = list_wanted(given, options.out, first=options.first)  # before what takes long
-    colorizer = Colorizer.load(file, Settings(0 if size else -1, steps, cfg))
+    wanted = list_wanted(  # before what takes long
+        options.photos,
+        options.out,
+        options.captions,
+        options.phrases,
+        options.masks,
+        first=options.first,
+    )
+    colorizer = Colorizer.load(file, 0 if size else -1, steps, cfg)
     how = Published(
         checkpoint=digest_of(file),
         captions=digest_of(options.captions),
@@ -103,10 +109,9 @@ def _compare(options: argparse.Namespace) -> str:
 
 
 def _colorizer(options: argparse.Namespace, checkpoint: Path) -> "Colorizer":
-    from .colorizer import Colorizer, Settings
+    from .colorizer import Colorizer
 
-    settings = Settings(options.resolution, options.steps, options.cfg)
-    return Colorizer.load(checkpoint, settings)
+    return Colorizer.load(checkpoint, options.resolution, options.steps, options.cfg)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from time import perf_counter
 
@@ -14,7 +14,7 @@ from ..color.measures import psnr, ssim
 from ..scenes.builder import Scene, SceneBuilder
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, Guide, guide, unguided, without_luminance
-from .report import Figure, Table, Tile, cell, sheet, write_csv, write_report, write_text
+from .report import Tile, figures_csv, sheet, table, tile, write_report
 from .scoring import Samples, column, error, hits, in_batches, named, stack
 
 BATCH = 8
@@ -22,14 +22,6 @@ SIDE = 256
 """Side of the scenes, in px."""
 SHOWN = 6
 """Scenes on the sheet."""
-STRENGTHS = (1.0, 2.0, 5.0, 8.0, 10.0)
-"""Beside 3, which is the default, and 0, which is no guidance."""
-TWICE = (3.0, 10.0)
-"""Those tried in reference mode, too, which takes twice the time."""
-MEANS = (10.0, 3000.0)
-"""Those tried with the mean."""
-SPANS = ((0.0, 0.25), (0.0, 0.5), (0.5, 1.0))
-"""Shares of the sampling at which guidance starts and ends."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +50,12 @@ VARIATIONS = (
     Variation("plain L1 instead of the artifact map", plain_l1=True),
     Variation("without the extended convolution", unet_reads=False),
     Variation("without instance-aware sampling (strength 0)", unguided()),
-    *(Variation(f"fast, sum, strength {s:g}", guide(s)) for s in STRENGTHS),
-    *(Variation(f"reference, sum, strength {s:g}", guide(s, mode="reference")) for s in TWICE),
-    *(Variation(f"fast, mean, strength {s:g}", guide(s, reduction="mean")) for s in MEANS),
+    *(Variation(f"fast, sum, strength {s:g}", guide(s)) for s in (1, 2, 5, 8, 10)),
+    *(Variation(f"reference, sum, strength {s:g}", guide(s, mode="reference")) for s in (3, 10)),
+    *(Variation(f"fast, mean, strength {s:g}", guide(s, reduction="mean")) for s in (10, 3000)),
     *(
         Variation(f"fast, sum, strength 3, from {a:.0%} to {b:.0%}", guide(start=a, end=b))
-        for a, b in SPANS
+        for a, b in ((0.0, 0.25), (0.0, 0.5), (0.5, 1.0))
     ),
 )
 BINDING, CHANGE = "binding", "binding less that of the first row"
@@ -189,17 +181,12 @@ def write(ablations: Ablations, out: Path) -> str:
     """
     first, *_ = ablations.ablated
     figures = {one.variation.name: one.figures(first) for one in ablations.ablated}
-    rows = tuple(
-        (name, *(cell(found.get(c), form) for c, (_, form) in COLUMNS.items()))
-        for name, found in figures.items()
-    )
-    text = f"{Table(('variation', *COLUMNS), rows).markdown()}\n\n{NOTE}\n"
-    flat = [Figure(name, c, e) for name, found in figures.items() for c, e in found.items()]
-    tiles = [_tiles(ablations, number) for number in range(len(ablations.shown))]
+    forms = {column: form for column, (_, form) in COLUMNS.items()}
+    text = f"{table('variation', figures, forms)}\n\n{NOTE}\n"
     files = {
-        "ablations.md": partial(write_text, text),
-        "ablations.csv": partial(write_csv, flat),
-        "ablations.png": lambda file: sheet(tiles).save(file),
+        "ablations.md": text,
+        "ablations.csv": figures_csv(figures),
+        "ablations.png": sheet([_tiles(ablations, n) for n in range(len(ablations.shown))]),
     }
     return write_report(text, out, files)
 
@@ -209,6 +196,6 @@ def _tiles(ablations: Ablations, number: int) -> list[Tile]:
     scene = ablations.shown[number]
     photo = gray(lightness(scene.image[None]))[0]
     made = [
-        Tile(one.pictures[number], one.variation.name) for one in ablations.ablated if one.pictures
+        tile(one.pictures[number], one.variation.name) for one in ablations.ablated if one.pictures
     ]
-    return [Tile(photo, scene.text), Tile(scene.image, "truth"), *made]
+    return [tile(photo, scene.text), tile(scene.image, "truth"), *made]

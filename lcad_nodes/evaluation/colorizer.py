@@ -25,21 +25,6 @@ Named = Sequence[tuple[str, Tensor]]
 """The objects of one description: a phrase of it and a mask, HxW, each."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """How to colorize.
-
-    Attributes:
-        resolution: the working size, as `encode_luminance` takes it.
-        steps: number of steps.
-        cfg: guidance scale.
-    """
-
-    resolution: int
-    steps: int
-    cfg: float
-
-
 def guide(
     strength: float = 3.0,
     start: float = 0.0,
@@ -62,14 +47,18 @@ class Colorizer:
 
     Attributes:
         checkpoint: with all of its parts.
-        settings: how to colorize.
+        resolution: the working size, as `encode_luminance` takes it.
+        steps: number of steps.
+        cfg: guidance scale.
     """
 
     checkpoint: Checkpoint
-    settings: Settings
+    resolution: int
+    steps: int
+    cfg: float
 
     @classmethod
-    def load(cls, path: Path, settings: Settings) -> "Colorizer":
+    def load(cls, path: Path, resolution: int, steps: int, cfg: float) -> "Colorizer":
         """Load a checkpoint.
 
         Raises:
@@ -81,12 +70,12 @@ class Colorizer:
         checkpoint = load_checkpoint(str(path))
         if checkpoint.clip is None or checkpoint.vae is None:
             raise CheckpointError(f"{path.name} must hold a text encoder and a VAE to be measured.")
-        return cls(checkpoint, settings)
+        return cls(checkpoint, resolution, steps, cfg)
 
     @torch.inference_mode()
     def read(self, images: Tensor) -> Luminance:
         """Compute what the networks read of pictures, Bx3xHxW in [0, 1]; once for all uses."""
-        return encode_luminance(self.checkpoint.encoder, images, self.settings.resolution)
+        return encode_luminance(self.checkpoint.encoder, images, self.resolution)
 
     @torch.inference_mode()
     def sample(self, luminance: Luminance, texts: Sequence[str], seed: int) -> Tensor:
@@ -108,9 +97,9 @@ class Colorizer:
             model, positive = self._guided(text, named, guiding)
         else:
             model, positive = self.checkpoint.model, self._encode(text)
-        how, negative = self.settings, self._encode("")
+        negative = self._encode("")
         found = sample_as_published(
-            model, positive, negative, luminance, seed=seed, steps=how.steps, cfg=how.cfg
+            model, positive, negative, luminance, seed=seed, steps=self.steps, cfg=self.cfg
         )
         return found["samples"]
 
@@ -170,8 +159,7 @@ class Colorizer:
     def _sample(
         self, model: Any, positive: Conditioning, luminance: Luminance, seed: int
     ) -> Tensor:
-        steps, cfg = self.settings.steps, self.settings.cfg
-        settings = SamplerSettings(seed, steps, cfg, "euler", "normal", 1.0)
+        settings = SamplerSettings(seed, self.steps, self.cfg, "euler", "normal", 1.0)
         return sample(model, positive, self._encode(""), luminance, settings)["samples"]
 
     def _guided(self, text: str, named: Named, guiding: Guide) -> tuple[Any, Conditioning]:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from math import isfinite, nan
 
 from torch import Tensor
-from torchvision.transforms.functional import resize
 from tqdm import tqdm
 
 from ..color.lab import gray, lightness
@@ -29,8 +28,8 @@ from .comparison import (
 from .matching import TRUTH, Files, Request, match
 from .metrics import Backbones, FrechetDistance
 from .naming import CompareError
-from .reading import Pictures, Reader
-from .report import SIDE, Tile
+from .reading import Pictures, read
+from .report import Tile, tile
 
 SHOWN = 16
 """Rows on the sheet."""
@@ -48,9 +47,9 @@ Measured = dict[str, tuple[float, ...]]
 def compare(files: Files, backbones: Backbones, side: int | None = None) -> Comparison:
     """Score every folder on what all of them have, and what can be read in all.
 
-    What belongs together is said at `match`. Pictures are read one photograph at a time, each
-    once, however many there are. Of phrases with masks, those are scored that name one of the
-    eleven basic colors, and no other.
+    What belongs together is said at `match`. Pictures are read one photograph at a time, however
+    many there are. Of phrases with masks, those are scored that name one of the eleven basic
+    colors, and no other.
 
     Args:
         files: which.
@@ -94,13 +93,12 @@ class _Scoring:
         self._photographs: set[str] = set()
         self._peculiar = defaultdict[tuple[str, str], list[str]](list)
         self._backbones, self._side = backbones, side
-        self._reader = Reader(side, backbones.least)
         self._fid = FrechetDistance(backbones.inception) if backbones.inception else None
 
     def add(self, request: Request) -> None:
         """Score what all methods made of a request, unless a file of it cannot be used."""
         try:
-            pictures = self._reader.read(request)
+            pictures = read(request, self._side, self._backbones.least)
         except CompareError as error:
             self.refused.append(f"{request.name} is not scored: {error}")
             return
@@ -108,7 +106,7 @@ class _Scoring:
             self._add_photograph(request.name.photograph, pictures.truth)
         self.count += 1
         self._measure(request, pictures)
-        for method, how in pictures.fitted:
+        for method, how in pictures.fitted.items():
             self._peculiar[method, how].append(str(request.name))
         if self._fid:
             for method, picture in pictures.results.items():
@@ -200,11 +198,4 @@ def _tiles(request: Request, pictures: Pictures) -> list[Tile]:
     black = gray(lightness(pictures.truth[None]))[0]
     words = request.text or str(request.name)
     row = [(words, black), (TRUTH, pictures.truth), *pictures.results.items()]
-    return [Tile(_small(picture), text) for text, picture in row]
-
-
-def _small(picture: Tensor) -> Tensor:
-    """A picture no larger than a tile of the sheet."""
-    scale = min(1.0, SIDE / max(picture.shape[1:]))
-    size = [max(1, round(scale * side)) for side in picture.shape[1:]]
-    return resize(picture, size, antialias=True)
+    return [tile(picture, text) for text, picture in row]

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import nan
 from pathlib import Path
 
@@ -11,18 +10,7 @@ import numpy as np
 from .bootstrap import Estimate, Statistic, difference, estimate, mean, ratio
 from .matching import TRUTH
 from .naming import Name
-from .report import (
-    Figure,
-    Table,
-    Tile,
-    cell,
-    escaped,
-    sheet,
-    write_csv,
-    write_report,
-    write_rows,
-    write_text,
-)
+from .report import Figures, Tile, as_csv, escaped, figures_csv, sheet, table, write_report
 
 PSNR, SSIM, LPIPS, FID = "PSNR, dB ↑", "SSIM ↑", "LPIPS ↓", "FID ↓"
 CLIP_SCORE, COLORFULNESS, DELTA_E = "CLIP score ↑", "colorfulness", "ΔE2000 ↓"
@@ -42,9 +30,6 @@ INTERVALS = (
     "In brackets: 95 % bootstrap intervals over photographs, all pictures of one drawn together. "
     "Those of differences are paired: both methods have the same photographs in every draw."
 )
-
-Figures = dict[str, dict[str, Estimate]]
-"""By method, or pair of methods, and the names in `COLUMNS`."""
 
 
 @dataclass(frozen=True)
@@ -91,18 +76,18 @@ class Comparison:
         Raises:
             ReportError: a file cannot be written; the others are, and the message has the text.
         """
-        tables = [_table("method", self.figures)]
+        forms = {column: form for column, (_, form) in COLUMNS.items()}
+        signed = {column: form.replace(":", ":+") for column, form in forms.items()}
+        tables = [table("method", self.figures, forms)]
         if self.differences:
-            tables.append(_table("difference", self.differences, sign="+"))
+            tables.append(table("difference", self.differences, signed))
         notes = "\n".join(f"- {escaped(note)}" for note in self.notes)
         text = "\n\n".join([*tables, f"{notes}\n"])
-        everything = self.figures | self.differences
-        flat = [Figure(who, c, e) for who, found in everything.items() for c, e in found.items()]
         files = {
-            "comparison.md": partial(write_text, text),
-            "comparison.csv": partial(write_csv, flat),
-            "pictures.csv": partial(_write_scores, self.scores),
-            "comparison.png": lambda file: sheet(self.tiles).save(file),
+            "comparison.md": text,
+            "comparison.csv": figures_csv({**self.figures, **self.differences}),
+            "pictures.csv": _scores_csv(self.scores),
+            "comparison.png": sheet(self.tiles),
         }
         return write_report(text, out, files)
 
@@ -121,52 +106,29 @@ def summarize(
     for score in scores:
         measured[score.method].setdefault(score.figure, []).append(score)
     first, *others = methods
-    figures = {method: _estimates(own) for method, own in measured.items()}
-    differences = {
-        f"{other} - {first}": _differences(measured[other], measured[first]) for other in others
-    }
+    figures: dict[str, dict[str, Estimate]] = {method: {} for method in measured}
+    differences: dict[str, dict[str, Estimate]] = {f"{other} - {first}": {} for other in others}
+    for method, found in measured.items():
+        for figure, own in found.items():
+            statistic, _ = COLUMNS[figure]
+            samples = [score.sample for score in own]
+            photographs = [score.name.photograph for score in own]
+            figures[method][figure] = estimate(samples, statistic, photographs)
+            if method in others:
+                pairs = zip(samples, measured[first][figure], strict=True)
+                paired = [(*sample, *other.sample) for sample, other in pairs]
+                differences[f"{method} - {first}"][figure] = estimate(
+                    paired, difference(statistic), photographs
+                )
     for method, found in fid.items():
         figures[method][FID] = found
-        if method != first:
+        if method in others:
             value = found.value - fid[first].value
             differences[f"{method} - {first}"][FID] = Estimate(value, nan, nan, found.count)
     return figures, differences
 
 
-def _estimates(measured: Mapping[str, Sequence[Score]]) -> dict[str, Estimate]:
-    return {
-        figure: estimate([s.sample for s in scores], COLUMNS[figure][0], _photographs(scores))
-        for figure, scores in measured.items()
-    }
-
-
-def _differences(
-    measured: Mapping[str, Sequence[Score]], first: Mapping[str, Sequence[Score]]
-) -> dict[str, Estimate]:
-    found = {}
-    for figure, scores in measured.items():
-        pairs = zip(scores, first[figure], strict=True)
-        samples = [(*one.sample, *other.sample) for one, other in pairs]
-        statistic = difference(COLUMNS[figure][0])
-        found[figure] = estimate(samples, statistic, _photographs(scores))
-    return found
-
-
-def _photographs(scores: Sequence[Score]) -> list[str]:
-    return [score.name.photograph for score in scores]
-
-
-def _table(first: str, figures: Figures, sign: str = "") -> str:
-    """A table as Markdown, numbers with a plus sign if one is given."""
-    forms = {column: form.replace(":", f":{sign}") for column, (_, form) in COLUMNS.items()}
-    rows = tuple(
-        (who, *(cell(found.get(column), form) for column, form in forms.items()))
-        for who, found in figures.items()
-    )
-    return Table((first, *COLUMNS), rows).markdown()
-
-
-def _write_scores(scores: Sequence[Score], file: Path) -> None:
+def _scores_csv(scores: Sequence[Score]) -> str:
     header = ["picture", "photograph", "method", "figure", "value", "hits", "count"]
     rows: list[Sequence[object]] = [header]
     for score in scores:
@@ -174,4 +136,4 @@ def _write_scores(scores: Sequence[Score], file: Path) -> None:
         counts = score.sample if COLUMNS[score.figure][0] is ratio else ("", "")
         names = (str(score.name), score.name.photograph, score.method, score.figure)
         rows.append([*names, value, *counts])
-    write_rows(rows, file)
+    return as_csv(rows)

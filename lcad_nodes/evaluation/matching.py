@@ -4,17 +4,14 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
-from ..files.captions import numbered_captions
 from ..files.formats import READABLE
-from .naming import CompareError, Name, Objects, Said, called, name_of, visible_files, without_type
+from .descriptions import Descriptions
+from .naming import CompareError, Name, called, name_of, once, visible_files, without_type
 
 TRUTH = "truth"
 ADDED = ".color"
 """What `quickstart.py colorize` adds to a photo's name."""
-
-K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -24,9 +21,8 @@ class Files:
     Attributes:
         folders: one of results a method.
         truth: the photographs in color.
-        captions: descriptions by file name (see `numbered_captions`).
-        phrases: lists of phrases by file name (see `numbered_phrases`), one phrase for each mask,
-            in place of the comma-separated parts of the descriptions that they are for.
+        captions: descriptions by file name (see `Descriptions`, as of the others).
+        phrases: lists of phrases by file name, one phrase for each mask.
         masks: folder of `NAME.0.png`, `NAME.1.png` and so on, in the order of the phrases.
     """
 
@@ -40,10 +36,6 @@ class Files:
     def all_folders(self) -> tuple[Path, ...]:
         """Every folder that was given."""
         return (*self.folders, self.truth, *filter(None, [self.masks]))
-
-
-Results = dict[Name, Path]
-"""Pictures of a method by what they are of."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +68,7 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
     `a` is of its description of the lowest number.
 
     Returns:
-        What all methods have results of, sorted by photograph; and a sentence for everything that
+        What all methods have results of, sorted by name; and a sentence for everything that
         is missing.
 
     Raises:
@@ -84,44 +76,22 @@ def match(files: Files) -> tuple[list[Request], list[str]]:
             nothing is in all folders, or what is given is not enough to use the rest.
         CaptionsError: captions or phrases are in no known format.
     """
-    _check_masks_are_described(files)
     methods = _methods(files.folders)
-    truth = _pictures(files.truth, files, truth=True)
-    names = called(truth)
-    results = {
-        method: _results(folder, _pictures(folder, files, truth=False), names)
-        for method, folder in methods.items()
-    }
-    everywhere = set.intersection(*map(set, results.values()))
-    common = sorted((n for n in everywhere if n.photograph in truth), key=lambda name: name.order)
-    if not common:
-        raise CompareError(
-            f"No photograph of {files.truth} has a result in every folder. Those of some are "
-            "numbered by description, as a_0, and those of others not: number all or none."
-            if _are_mixed(results)
-            else f"No photograph of {files.truth} has a result in every folder."
+    truth = _truth(files)
+    results = {method: _results(folder, files, truth) for method, folder in methods.items()}
+    common = _common(truth, results, files.truth)
+    folders = files.all_folders
+    descriptions = Descriptions(truth, files.captions, files.phrases, files.masks, folders)
+    requests = [
+        Request(
+            name,
+            truth[name.photograph],
+            {method: found[name] for method, found in results.items()},
+            *descriptions.of(name),
         )
-    captions = numbered_captions(files.captions) if files.captions else []
-    texts = Said(files.captions, captions, truth)
-    objects = Objects(files.masks, files.phrases, truth, *files.folders, files.truth)
-    requests = []
-    for name in common:
-        text = texts.of(name)
-        made = {method: found[name] for method, found in results.items()}
-        named, marked = objects.of(texts.numbered(name), text)
-        requests.append(Request(name, truth[name.photograph], made, text, named, marked))
-    strange = objects.photographs - {name.photograph for name in common}
-    return requests, [*_missing(truth, results), *_lacking(requests, files, strange)]
-
-
-def _check_masks_are_described(files: Files) -> None:
-    if files.masks and not files.captions and not files.phrases:
-        raise CompareError(
-            "--masks is given without --captions: the comma-separated parts of the descriptions, "
-            "or the phrases of --phrases, say what each mask is."
-        )
-    if files.phrases and not files.masks:
-        raise CompareError("--phrases is given without --masks, which mark what each phrase is of.")
+        for name in common
+    ]
+    return requests, [*_missing(truth, results), *_lacking(requests, files)]
 
 
 def _methods(folders: Sequence[Path]) -> dict[str, Path]:
@@ -135,41 +105,42 @@ def _methods(folders: Sequence[Path]) -> dict[str, Path]:
     return {folder.resolve().name: folder for folder in folders}
 
 
-def _pictures(folder: Path, files: Files, *, truth: bool) -> dict[str, Path]:
-    """A folder's pictures by their names.
+def _truth(files: Files) -> dict[str, Path]:
+    """The photographs; what `quickstart.py colorize` put beside them is none."""
+    pictures = _pictures(files.truth, files)
+    return once(files.truth, {f: without_type(f) for f in pictures if not f.stem.endswith(ADDED)})
 
-    `quickstart.py colorize` puts its results beside the photos, with a longer name: the truth are
-    the photos, and a method's pictures the results, where there are any.
-    """
-    found = [
-        file for file in visible_files(folder, files.all_folders) if file.suffix.lower() in READABLE
-    ]
-    results = [file for file in found if file.stem.endswith(ADDED)]
-    plain = [file for file in found if not file.stem.endswith(ADDED)]
-    chosen = plain if truth or not results else results
-    if not chosen:
-        raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(READABLE))}).")
-    return _once(
-        folder, [(without_type(file).removesuffix(ADDED), folder / file) for file in chosen]
+
+def _results(folder: Path, files: Files, truth: Collection[str]) -> dict[Name, Path]:
+    """A method's pictures; beside photographs, those that `quickstart.py colorize` put there."""
+    pictures = _pictures(folder, files)
+    added = [file for file in pictures if file.stem.endswith(ADDED)]
+    names = called(truth)
+    return once(
+        folder,
+        {f: name_of(without_type(f).removesuffix(ADDED), names) for f in added or pictures},
     )
 
 
-def _results(folder: Path, pictures: Mapping[str, Path], truth: Mapping[str, str]) -> Results:
-    return _once(folder, [(name_of(key, truth), file) for key, file in pictures.items()])
+def _pictures(folder: Path, files: Files) -> list[Path]:
+    found = visible_files(folder, files.all_folders, READABLE)
+    if not found:
+        raise CompareError(f"{folder} holds no pictures ({', '.join(sorted(READABLE))}).")
+    return found
 
 
-def _are_mixed(results: Mapping[str, Results]) -> bool:
-    """Whether results are of the same photographs, but for the numbers of descriptions."""
-    photographs = [{name.photograph for name in found} for found in results.values()]
-    return bool(set.intersection(*photographs))
-
-
-def _once(folder: Path, named: Sequence[tuple[K, Path]]) -> dict[K, Path]:
-    """Files by their names, of which there must be one each."""
-    twice = [str(name) for name, count in Counter(name for name, _ in named).items() if count > 1]
-    if twice:
-        raise CompareError(f"{folder} has more than one picture named {', '.join(twice)}.")
-    return dict(named)
+def _common(
+    truth: Collection[str], results: Mapping[str, Collection[Name]], folder: Path
+) -> list[Name]:
+    """What every method has of the photographs."""
+    everywhere = set.intersection(*map(set, results.values()))
+    common = sorted((name for name in everywhere if name.photograph in truth), key=str)
+    if not common:
+        raise CompareError(
+            f"No photograph of {folder} has a result in every folder. Results are numbered by "
+            "description, as a_0, in all folders or in none."
+        )
+    return common
 
 
 def _missing(truth: Collection[str], results: Mapping[str, Mapping[Name, Path]]) -> list[str]:
@@ -185,8 +156,8 @@ def _missing(truth: Collection[str], results: Mapping[str, Mapping[Name, Path]])
     ]
 
 
-def _lacking(requests: Sequence[Request], files: Files, strange: Iterable[str]) -> list[str]:
-    """Name what has no description or masks, and masks of `strange` photographs."""
+def _lacking(requests: Sequence[Request], files: Files) -> list[str]:
+    """Name what has no description or masks."""
     notes: list[str] = []
     undescribed = [request.name for request in requests if not request.text]
     unmasked = [request.name for request in requests if not request.masks]
@@ -199,10 +170,8 @@ def _lacking(requests: Sequence[Request], files: Files, strange: Iterable[str]) 
         notes.append("Color accuracy and binding are empty: no masks were given.")
     elif files.masks and unmasked:
         notes.append(f"Without masks: {_listed(unmasked)}.")
-    if names := sorted(strange):
-        notes.append(f"Masks without a photograph in every folder: {', '.join(names)}.")
     return notes
 
 
 def _listed(names: Iterable[Name]) -> str:
-    return ", ".join(map(str, sorted(names, key=lambda name: name.order)))
+    return ", ".join(sorted(map(str, names)))

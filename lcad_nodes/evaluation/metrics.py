@@ -4,9 +4,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -29,7 +27,7 @@ def device() -> torch.device:
 
 
 class BackboneError(OSError):
-    """A trained network is not on the disk; the message says which, and where it belongs."""
+    """A trained network is not on the disk; the message says where it belongs."""
 
 
 @dataclass(frozen=True)
@@ -59,15 +57,20 @@ def load_backbones(clip: str) -> Backbones:
     """
     missing: list[str] = []
 
-    def attempt(load: Callable[[], T]) -> T | None:
+    def attempt(figure: str, load: Callable[[], T]) -> T | None:
         try:
             return load()
         except BackboneError as error:
-            missing.append(str(error))
-            return None
+            missing.append(f"{figure} is empty: {error}")
+        except ModuleNotFoundError as error:
+            missing.append(
+                f"{figure} is empty: {error.name} is not installed; the project's extra "
+                "'evaluate' has it."
+            )
+        return None
 
-    lpips, inception = attempt(_lpips), attempt(_inception)
-    agreement = attempt(lambda: load_clip(clip))
+    lpips, inception = attempt("LPIPS", _lpips), attempt("FID", _inception)
+    agreement = attempt("CLIP score", lambda: load_clip(clip))
     least = LPIPS_LEAST if lpips else SSIM_LEAST
     return Backbones(lpips, inception, agreement, tuple(missing), least)
 
@@ -90,8 +93,8 @@ def load_clip(name: str) -> Agreement:
         processor: Any = CLIPProcessor.from_pretrained(name, local_files_only=True)
     except OSError as error:
         raise BackboneError(
-            f"CLIP score is empty: {name} is neither a folder with a CLIP model nor in the "
-            "Hugging Face Hub's folder on this disk."
+            f"{name} is neither a folder with a CLIP model nor in the Hugging Face Hub's folder on "
+            "this disk."
         ) from error
     where = device()
     model.to(where)
@@ -150,13 +153,13 @@ class FrechetDistance:
 
 def _lpips() -> Distance:
     """LPIPS on AlexNet (Zhang et al. 2018)."""
-    lpips = _installed("LPIPS", "torchmetrics.image.lpip")
+    from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
     from torchvision.models import AlexNet_Weights
 
-    _on_disk("LPIPS", AlexNet_Weights.DEFAULT.url)
+    _on_disk(AlexNet_Weights.DEFAULT.url)
     where = device()
     # The metric itself would keep every picture's value, and average over all of them each time.
-    network = lpips.LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(where)
+    network: Any = LearnedPerceptualImagePatchSimilarity(net_type="alex").net.to(where)
 
     @torch.inference_mode()
     def distance(picture: Tensor, reference: Tensor) -> Tensor:
@@ -167,41 +170,28 @@ def _lpips() -> Distance:
 
 def _inception() -> nn.Module:
     """The Inception network that FID is defined with."""
-    fid = _installed("FID", "torchmetrics.image.fid")
-    fidelity = _installed("FID", "torch_fidelity.feature_extractor_inceptionv3")
-    path = _on_disk("FID", fidelity.URL_INCEPTION_V3)
-    network = fid.NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    path = _on_disk(URL_INCEPTION_V3)
+    network: Any = NoTrainInceptionV3("inception-v3-compat", ["2048"], str(path))
     network.num_features = 2048
     return network
 
 
-def _installed(metric: str, module: str) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise BackboneError(
-            f"{metric} is empty: {error.name} is not installed; the project's extra 'evaluate' "
-            "has it."
-        ) from error
-
-
-def _on_disk(metric: str, url: str) -> Path:
+def _on_disk(url: str) -> Path:
     """The file that torch.hub would keep what is at `url` in.
 
-    The libraries unpickle these files, whatever is in them, so that they must hold tensors alone;
-    and each must be the one published, by the start of its SHA-256 at the end of its name.
+    It must be the one published, by the start of its SHA-256 at the end of its name: the libraries
+    unpickle it, whatever is in it.
     """
     name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
     if not path.is_file():
-        raise BackboneError(f"{metric} is empty: {path} is not there; it can be had from {url}")
+        raise BackboneError(f"{path} is not there; it can be had from {url}")
     published = Path(name).stem.rpartition("-")[2]
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(published):
-        raise BackboneError(f"{metric} is empty: {path} is not the file published at {url}")
-    try:
-        torch.load(path, map_location="meta", weights_only=True)
-    except (UnpicklingError, EOFError, RuntimeError) as error:
-        raise BackboneError(f"{metric} is empty: {path} holds more than tensors") from error
+        raise BackboneError(f"{path} is not the file published at {url}")
     return path
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
@@ -28,53 +27,45 @@ class Pictures:
         truth: 3,H,W in [0, 1].
         results: by method, likewise.
         masks: H,W of 0 and 1.
-        fitted: which methods' pictures were of another size, and what was done.
+        fitted: what was done, by method, to pictures of another size.
     """
 
     truth: Tensor
     results: dict[str, Tensor]
     masks: list[Tensor]
-    fitted: list[tuple[str, str]]
+    fitted: dict[str, str]
 
 
-class Reader:
-    """Reads the pictures of requests, each once if those of one photograph lie together."""
+def read(request: Request, side: int | None, least: int) -> Pictures:
+    """Read all pictures of a request.
 
-    def __init__(self, side: int | None, least: int) -> None:
-        """Choose a size.
+    Args:
+        request: which.
+        side: in px, of the squares that everything is scaled to; None: results are scaled to the
+            size of their truth.
+        least: side in px that a picture must have.
 
-        Args:
-            side: in px, of the squares that everything is scaled to; None: results are scaled to
-                the size of their truth.
-            least: side in px that a picture must have.
-        """
-        self._side, self._least = side, least
-        self._read_truth = lru_cache(maxsize=1)(_read)
-
-    def read(self, request: Request) -> Pictures:
-        """Read all pictures of a request.
-
-        Raises:
-            CompareError: one cannot be read, or does not fit.
-        """
-        check_counts(request.masks, request.phrases)
-        truth = self._read_truth(request.truth)
-        own = _size(truth)
-        size = (self._side, self._side) if self._side else own
-        if min(size) < self._least:
-            raise CompareError(f"{request.truth} is {_px(own)}, below {self._least} px a side.")
-        results = {method: _read(file) for method, file in request.results.items()}
-        fitted = [
-            (method, STRETCHED if _is_stretched(_size(picture), own) else SCALED)
-            for method, picture in results.items()
-            if _size(picture) != own
-        ]
-        return Pictures(
-            to_tensor(scaled(truth, size)),
-            {method: to_tensor(scaled(picture, size)) for method, picture in results.items()},
-            [read_mask(file, own, size) for file in request.masks],
-            [(method, how) for method, how in fitted if how == STRETCHED or not self._side],
-        )
+    Raises:
+        CompareError: one cannot be read, or does not fit.
+    """
+    check_counts(request.masks, request.phrases)
+    truth = _read(request.truth)
+    own = _size(truth)
+    size = (side, side) if side else own
+    if min(size) < least:
+        raise CompareError(f"{request.truth} is {_px(own)}, below {least} px a side.")
+    results = {method: _read(file) for method, file in request.results.items()}
+    fitted = {
+        method: STRETCHED if _is_stretched(_size(picture), own) else SCALED
+        for method, picture in results.items()
+        if _size(picture) != own
+    }
+    return Pictures(
+        to_tensor(scaled(truth, size)),
+        {method: to_tensor(scaled(picture, size)) for method, picture in results.items()},
+        [read_mask(file, own, size) for file in request.masks],
+        {method: how for method, how in fitted.items() if how == STRETCHED or not side},
+    )
 
 
 def check_counts(masks: Sequence[Path], phrases: Sequence[str]) -> None:

@@ -1,13 +1,14 @@
 """Tables as Markdown and CSV, sheets of pictures, and the folder that they go into."""
 
 import csv
+import io
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from math import isnan
 from pathlib import Path
 from tempfile import TemporaryFile
 from textwrap import wrap
+from typing import NamedTuple
 
 from PIL import Image, ImageDraw
 from torch import Tensor
@@ -20,46 +21,9 @@ GAP = 6  # px between the tiles of a sheet
 LINE = 12  # px of one line of text
 LINES = 3  # lines of text beneath a tile
 LETTER = 6  # px of one letter
-FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes begins with
 
-
-@dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes:
-        header: names of the columns.
-        rows: cells, as many a row as there are columns.
-    """
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-
-    def markdown(self) -> str:
-        """The table for a Markdown file; columns line up in plain text too."""
-        cells = [[escaped(c) for c in row] for row in (self.header, *self.rows)]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        lines = [
-            "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
-            for row in cells
-        ]
-        lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-        return "\n".join(lines)
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One cell of a table of figures.
-
-    Attributes:
-        subject: what was measured: a model, a variation, a method.
-        name: of the figure.
-        estimate: its value; without an interval where both ends are NaN.
-    """
-
-    subject: str
-    name: str
-    estimate: Estimate
+Figures = Mapping[str, Mapping[str, Estimate]]
+"""By what was measured (a model, a variation, a method) and the figure's name."""
 
 
 class ReportError(OSError):
@@ -79,13 +43,14 @@ def make_folder(out: Path) -> None:
         raise ReportError(f"Nothing can be written into the folder {out}: {error}") from error
 
 
-def write_report(text: str, out: Path, files: Mapping[str, Callable[[Path], None]]) -> str:
+def write_report(text: str, out: Path, files: Mapping[str, str | Image.Image]) -> str:
     """Write all files of a report that can be written.
 
     Args:
         text: what is found.
         out: folder.
-        files: what writes them, by their names in it.
+        files: what goes into each, by their names in it; what has no bytes in UTF-8, as in names
+            out of old archives, is spelled out.
 
     Returns:
         The text.
@@ -94,12 +59,16 @@ def write_report(text: str, out: Path, files: Mapping[str, Callable[[Path], None
         ReportError: some cannot; the message begins with the text, so that it is not lost.
     """
     faults = []
-    for name, write in files.items():
+    for name, content in files.items():
+        file = out / name
         try:
             out.mkdir(parents=True, exist_ok=True)
-            write(out / name)
+            if isinstance(content, Image.Image):
+                content.save(file)
+            else:
+                file.write_text(content, "utf-8", errors="backslashreplace", newline="")
         except OSError as error:
-            faults.append(f"{out / name} cannot be written: {error}")
+            faults.append(f"{file} cannot be written: {error}")
     if faults:
         raise ReportError("\n".join([text, *faults]))
     return text
@@ -110,17 +79,31 @@ def escaped(text: str) -> str:
     return re.sub(r"([\\`|<\[])", r"\\\1", " ".join(text.splitlines()))
 
 
-def write_text(text: str, file: Path) -> None:
-    """Write UTF-8; what has no bytes in it, as in names out of old archives, is spelled out."""
-    file.write_text(text, encoding="utf-8", errors="backslashreplace")
+def markdown(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table for a Markdown file; columns line up in plain text too."""
+    cells = [[escaped(c) for c in row] for row in (header, *rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = [
+        "| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |"
+        for row in cells
+    ]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return "\n".join(lines)
 
 
-def write_rows(rows: Iterable[Sequence[object]], file: Path) -> None:
-    """Write a CSV file in which spreadsheets find no formulas."""
-    with file.open("w", encoding="utf-8", errors="backslashreplace", newline="") as opened:
-        csv.writer(opened).writerows(
-            [f"'{c}" if isinstance(c, str) and c[:1] in FORMULA else c for c in row] for row in rows
-        )
+def table(corner: str, figures: Figures, forms: Mapping[str, str]) -> str:
+    """Figures as Markdown, what was measured below each other.
+
+    Args:
+        corner: what the first column has.
+        figures: they.
+        forms: for every column, as `cell` takes it.
+    """
+    rows = (
+        (who, *(cell(found.get(column), form) for column, form in forms.items()))
+        for who, found in figures.items()
+    )
+    return markdown((corner, *forms), rows)
 
 
 def cell(found: Estimate | None, form: str) -> str:
@@ -136,53 +119,54 @@ def cell(found: Estimate | None, form: str) -> str:
     return value if isnan(found.low) else f"{value} ({low} to {high})"
 
 
-def write_csv(figures: Sequence[Figure], file: Path) -> None:
-    """Write one figure a line, numbers at full precision, for other programs."""
+def as_csv(rows: Iterable[Sequence[object]]) -> str:
+    """Rows for other programs."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(rows)
+    return text.getvalue()
+
+
+def figures_csv(figures: Figures) -> str:
+    """One figure a line, numbers at full precision; without an interval, its ends are empty."""
     rows: list[Sequence[object]] = [["subject", "figure", "value", "low", "high", "count"]]
-    for figure in figures:
-        found = figure.estimate
-        numbers = ("" if isnan(x) else x for x in (found.value, found.low, found.high))
-        rows.append([figure.subject, figure.name, *numbers, found.count])
-    write_rows(rows, file)
+    for subject, measured in figures.items():
+        for name, found in measured.items():
+            numbers = ("" if isnan(x) else x for x in (found.value, found.low, found.high))
+            rows.append([subject, name, *numbers, found.count])
+    return as_csv(rows)
 
 
-@dataclass(frozen=True, eq=False)
-class Tile:
-    """One picture of a sheet.
+class Tile(NamedTuple):
+    """One picture of a sheet, and what stands beneath it."""
 
-    Attributes:
-        image: 3,H,W in [0, 1].
-        text: what stands beneath it.
-    """
-
-    image: Tensor
+    picture: Image.Image
     text: str
 
 
+def tile(image: Tensor, text: str) -> Tile:
+    """Fit a picture, 3,H,W in [0, 1], into a sheet's square."""
+    picture = to_pil_image(image.cpu().clamp(0, 1))
+    picture.thumbnail((SIDE, SIDE))
+    return Tile(picture, text)
+
+
 def sheet(rows: Sequence[Sequence[Tile]]) -> Image.Image:
-    """Pictures in rows, each fitted into a square, its text beneath.
+    """Pictures in rows, their texts beneath.
 
     Args:
         rows: from top to bottom; they may be of different lengths.
     """
-    pictures = [[_fitted(tile.image) for tile in row] for row in rows]
-    heights = [max(picture.height for picture in row) for row in pictures]
+    heights = [max(tile.picture.height for tile in row) for row in rows]
     below, width = GAP + LINE * LINES, SIDE + GAP
     canvas = Image.new(
         "RGB", (max(map(len, rows)) * width, sum(heights) + len(rows) * below), "white"
     )
     draw = ImageDraw.Draw(canvas)
     top = 0
-    for row, fitted, height in zip(rows, pictures, heights, strict=True):
-        for x, (tile, picture) in enumerate(zip(row, fitted, strict=True)):
+    for row, height in zip(rows, heights, strict=True):
+        for x, (picture, text) in enumerate(row):
             canvas.paste(picture, (x * width, top))
-            text = "\n".join(wrap(tile.text, SIDE // LETTER)[:LINES])
-            draw.text((x * width, top + height), text, fill="black")
+            lines = "\n".join(wrap(text, SIDE // LETTER)[:LINES])
+            draw.text((x * width, top + height), lines, fill="black")
         top += height + below
     return canvas
-
-
-def _fitted(image: Tensor) -> Image.Image:
-    picture = to_pil_image(image.cpu().clamp(0, 1))
-    picture.thumbnail((SIDE, SIDE))
-    return picture

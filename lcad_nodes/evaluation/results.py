@@ -13,23 +13,19 @@ from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 from tqdm import tqdm
 
-from ..files.captions import numbered_captions
 from ..files.digests import digest, digest_of
 from ..files.formats import READABLE
 from ..files.pictures import PictureError, read_picture
 from ..model.guidance import Reduction
 from ..model.phrases import PhraseError
 from .colorizer import Colorizer, Lightness, Mode, guide
-from .naming import CompareError, Name, Objects, Said, visible_files, without_type
+from .descriptions import Descriptions
+from .naming import CompareError, Name, once, visible_files, without_type
 from .reading import Size, check_counts, read_mask, scaled, to_tensor
 
 logger = logging.getLogger(__name__)
 
 SETTINGS = "settings.json"
-
-
-class ResultsError(ValueError):
-    """Pictures cannot be made as asked; the message says what is missing or does not fit."""
 
 
 @dataclass(frozen=True)
@@ -66,37 +62,20 @@ class Published:
 
 
 @dataclass(frozen=True)
-class Set:
-    """What is colorized.
-
-    Attributes:
-        photos: folder of the photographs, in gray or in color, searched with its subfolders.
-        captions: descriptions by file name (see `numbered_captions`).
-        masks: folder of masks, one for each phrase of a description (see `Objects`), or none.
-        phrases: what they are masks of, where that is not the description's comma-separated parts.
-    """
-
-    photos: Path
-    captions: Path
-    masks: Path | None = None
-    phrases: Path | None = None
-
-
-@dataclass(frozen=True)
 class Wanted:
     """A picture to make.
 
     Attributes:
         photo: the photograph's file.
-        text: one of its descriptions.
         name: the picture's path below the folder of results.
+        text: one of the photograph's descriptions.
         phrases: of the description.
         masks: one for each phrase, or none at all.
     """
 
     photo: Path
-    text: str
     name: str
+    text: str
     phrases: Sequence[str]
     masks: Sequence[Path]
 
@@ -105,55 +84,58 @@ class Wanted:
         return base + zlib.crc32(self.name.encode("utf-8", "surrogateescape"))
 
 
-def list_wanted(given: Set, out: Path, *, first: bool) -> list[Wanted]:
+def list_wanted(
+    photos: Path,
+    out: Path,
+    captions: Path,
+    phrases: Path | None = None,
+    masks: Path | None = None,
+    *,
+    first: bool = False,
+) -> list[Wanted]:
     """List a picture for every description of every photograph.
 
     That for description N of `NAME.jpg` is `NAME_N.png`, or `NAME.jpg_N.png` where that is another
     photograph's name; where only first descriptions are wanted, `NAME.png`.
 
     Args:
-        given: photographs, descriptions and masks.
+        photos: folder of the photographs, in gray or in color, searched with its subfolders.
         out: the folder to fill, which may lie among them.
+        captions: descriptions by file name (see `Descriptions`, as of the next two).
+        phrases: what the masks are of, where not of the description's comma-separated parts.
+        masks: folder of masks, one for each phrase of a description.
         first: whether only the first description of every photograph is wanted.
 
     Raises:
-        ResultsError: no photograph is described, or no mask is of one, or there are phrases
-            without masks, or `out` is the folder of photographs, or two pictures have one name.
-        CompareError: a file in the folder of masks is not named like one, or there is none, or
-            what is said of a photograph could be any of several things.
-        CaptionsError: the captions or phrases are in no known format.
+        CompareError: no photograph is described, or no mask is of one, or `out` is the folder of
+            photographs, or two of them have one name, or as `Descriptions`.
+        CaptionsError: as `Descriptions`.
     """
-    if given.phrases and not given.masks:
-        raise ResultsError("--phrases is given without --masks, which mark what each phrase is of.")
-    if out.resolve() == given.photos.resolve():
-        raise ResultsError(
+    if out.resolve() == photos.resolve():
+        raise CompareError(
             f"{out} is the folder of photographs: name another for the results; it may lie in it."
         )
-    below = visible_files(given.photos, [out, *filter(None, [given.masks])])
-    files = [file for file in below if file.suffix.lower() in READABLE]
+    files = visible_files(photos, [out, *filter(None, [masks])], READABLE)
     names = {without_type(file) for file in files}
-    texts = Said(given.captions, numbered_captions(given.captions), names)
-    objects = Objects(given.masks, given.phrases, names, given.photos, out)
+    descriptions = Descriptions(names, captions, phrases, masks, [photos, out])
+    texts = descriptions.texts
+    described = {file: without_type(file) for file in files if without_type(file) in texts}
+    if not described:
+        raise CompareError(
+            f"{captions} describes none of the {len(files)} photographs in {photos}."
+        )
     wanted = []
-    for file in files:
-        described = texts.all_of(without_type(file))
-        for number, text in list(described.items())[: 1 if first else None]:
-            name = Name(without_type(file), number)
-            made = f"{file}_{number}" if str(name) in names else str(name)
-            made = f"{name.photograph if first else made}.png"
-            wanted.append(Wanted(given.photos / file, text, made, *objects.of(name, text)))
-    if not wanted:
-        raise ResultsError(
-            f"{given.captions} describes none of the {len(files)} photographs in {given.photos}."
-        )
-    twice = [name for name, count in Counter(p.name for p in wanted).items() if count > 1]
-    if twice:
-        raise ResultsError(
-            f"{given.photos} has more than one photograph for {', '.join(twice)}: rename one."
-        )
-    if given.masks and not any(picture.masks for picture in wanted):
-        raise ResultsError(
-            f"No mask in {given.masks} is named after a described photograph in {given.photos}: "
+    for photograph, file in once(photos, described).items():
+        for number in sorted(texts[photograph])[: 1 if first else None]:
+            name = Name(photograph, number)
+            made = f"{file.relative_to(photos)}_{number}" if str(name) in names else str(name)
+            made = photograph if first else made
+            text = texts[photograph][number]
+            _, named, marked = descriptions.of(name)
+            wanted.append(Wanted(file, f"{made}.png", text, named, marked))
+    if masks and not any(picture.masks for picture in wanted):
+        raise CompareError(
+            f"No mask in {masks} is named after a described photograph in {photos}: "
             "NAME.0.png, NAME.1.png, ..."
         )
     return wanted
@@ -180,7 +162,7 @@ def colorize(colorizer: Colorizer, wanted: Sequence[Wanted], out: Path, how: Pub
         A sentence on what was made.
 
     Raises:
-        ResultsError: `out` has pictures made otherwise.
+        CompareError: `out` has pictures made otherwise.
     """
     _require_same(out, how)
     counts = Counter[str]()
@@ -212,7 +194,7 @@ def _require_same(out: Path, how: Published) -> None:
         there = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         if next(out.rglob("*.png"), None):
-            raise ResultsError(
+            raise CompareError(
                 f"{out} has pictures, and no {SETTINGS} that says how they were made: name "
                 "another folder."
             ) from None
@@ -221,10 +203,10 @@ def _require_same(out: Path, how: Published) -> None:
         part.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
         part.replace(file)
     except ValueError as error:
-        raise ResultsError(f"{file} cannot be read: {error}. Name another folder.") from error
+        raise CompareError(f"{file} cannot be read: {error}. Name another folder.") from error
     else:
         if there != wanted:
-            raise ResultsError(
+            raise CompareError(
                 f"{out} has pictures made with other settings, captions or weights ({file}): name "
                 "another folder."
             )

@@ -18,7 +18,7 @@ from lcad_nodes.evaluation.comparison import (
     summarize,
 )
 from lcad_nodes.evaluation.naming import Name
-from lcad_nodes.evaluation.report import ReportError, Tile
+from lcad_nodes.evaluation.report import ReportError, tile
 
 
 def scores(method: str, figure: str, samples: list[tuple[float, ...]], each: int) -> list[Score]:
@@ -70,7 +70,7 @@ def test_fid_has_differences_without_an_interval() -> None:
 
 def test_one_file_that_cannot_be_written_costs_itself_only(tmp_path: Path) -> None:
     everything = scores("one", PSNR, [(20.0,), (22.0,)], 2)
-    tiles = [[Tile(torch.zeros(3, 8, 8), "a")]]
+    tiles = [[tile(torch.zeros(3, 8, 8), "a")]]
     found = summarize(everything, ["one"], {})
     (tmp_path / "comparison.csv").mkdir()  # as a file is that a spreadsheet keeps open
     with pytest.raises(ReportError, match=r"(?s)21\.00.*A note.*comparison\.csv cannot be written"):
@@ -89,7 +89,7 @@ def test_what_is_written(tmp_path: Path) -> None:
         *scores("one", ACCURACY, [(1.0, 4.0)], 2),
         *scores("two", ACCURACY, [(3.0, 4.0)], 2),
     ]
-    tiles = [[Tile(torch.zeros(3, 8, 8), "a")]]
+    tiles = [[tile(torch.zeros(3, 8, 8), "a")]]
     found = summarize(everything, ["one", "two"], {})
     text = Comparison(*found, ("A note.",), everything, tiles).write(tmp_path)
     assert "two - one" in text

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from lcad_nodes.evaluation.descriptions import Descriptions
 from lcad_nodes.evaluation.matching import Files, match
-from lcad_nodes.evaluation.naming import CompareError, Name, Said
-from lcad_nodes.files.captions import CaptionsError, numbered_captions
+from lcad_nodes.evaluation.naming import CompareError, Name
+from lcad_nodes.files.captions import CaptionsError
 
 
 def folder(path: Path, *names: str) -> Path:
@@ -106,11 +107,7 @@ def test_two_results_of_one_description_are_refused(tmp_path: Path) -> None:
             {"a.jpg": ["one", "two"], "b.jpg": ["three"]},
             {"a": "one", "a_0": "one", "a_1": "two", "b": "three", "b_1": None},
         ),
-        (
-            {"a.jpg": ["one", "two"], "a_1.jpg": "of the result itself"},
-            {"a": "one", "a_0": "one", "a_1": "of the result itself"},
-        ),
-        ({"vg/a.jpg_1": "one", "vg/a.jpg_3": "two"}, {"a": "one", "a_1": "one", "a_3": "two"}),
+        ({"a.jpg_1": "one", "a.jpg_3": "two"}, {"a": "one", "a_1": "one", "a_3": "two"}),
         ({"a.jpg_10": "late", "a.jpg_2": "early"}, {"a": "early", "a_10": "late"}),
         (
             {
@@ -125,23 +122,23 @@ def test_captions_as_the_data_sets_have_them(
     tmp_path: Path, entries: dict[str, Any], texts: dict[str, str | None]
 ) -> None:
     file = said(tmp_path / "captions.json", entries)
-    found = Said(file, numbered_captions(file), ["a", "b"])
+    found = Descriptions(["a", "b"], file, None, None, [])
     for result, text in texts.items():
         photograph, _, number = result.partition("_")
-        assert found.of(Name(photograph, int(number) if number else None)) == text
+        assert found.of(Name(photograph, int(number) if number else None))[0] == text
 
 
-def test_captions_go_by_path_and_else_by_a_name_that_is_unambiguous(tmp_path: Path) -> None:
-    entries = [("x/a.jpg", 0, "in x"), ("y/a.jpg", 0, "in y"), ("b.jpg", 0, "b")]
-    entries += [("x/c.jpg", 0, "c"), ("y/c.jpg", 0, "c")]
-    found = Said(tmp_path, entries, ["x/a", "1950/b", "c"])
-    assert found.of(Name("x/a")) == "in x"
-    assert found.of(Name("1950/b")) == "b"
-    assert found.of(Name("c")) == "c"
-    with pytest.raises(CompareError, match=r"different things of x/a and y/a, and z/a"):
-        found.of(Name("z/a"))
-    # Of two photographs named b, it does not say which is meant.
-    assert Said(tmp_path, entries, ["1950/b", "1960/b"]).of(Name("1950/b")) is None
+def test_captions_go_by_path_and_else_by_a_name_that_no_two_photographs_have(
+    tmp_path: Path,
+) -> None:
+    texts = {"x/a.jpg": "in x", "a.jpg": "in which?", "b.jpg": "b", "vg_1.jpg": "of a set"}
+    file = said(tmp_path / "captions.json", texts)
+    found = Descriptions(["x/a", "y/a", "1950/b", "vg/VG_100K/1"], file, None, None, [])
+    assert found.texts == {
+        "x/a": {0: "in x"},
+        "1950/b": {0: "b"},
+        "vg/VG_100K/1": {0: "of a set"},
+    }
 
 
 def test_masks_go_by_path(tmp_path: Path) -> None:
@@ -152,7 +149,7 @@ def test_masks_go_by_path(tmp_path: Path) -> None:
     (one, other), notes = match(Files([made], truth, captions, masks=masks))
     assert one.masks == (masks / "x/a.0.png", masks / "x/a.1.png")
     assert other.masks == ()
-    assert notes == ["Without masks: y/a.", "Masks without a photograph in every folder: z/a."]
+    assert notes == ["Without masks: y/a."]
 
 
 def test_phrases_stand_in_for_the_parts_of_a_sentence(tmp_path: Path) -> None:
@@ -186,14 +183,14 @@ def test_results_without_numbers_are_of_the_lowest_description_in_all_things(
     assert (request.text, list(request.phrases)) == ("a dog", ["a dog"])
     assert request.masks == (masks / "a_1.0.png",)
     phrases = said(tmp_path / "phrases.json", {"a.jpg_2": ["cup", "cat"], "a.jpg_1": ["dog"]})
-    for given in (captions, None):
-        (request,), _ = match(Files([made], truth, given, phrases, masks))
-        assert (request.phrases, request.masks) == (("dog",), (masks / "a_1.0.png",))
+    (request,), _ = match(Files([made], truth, captions, phrases, masks))
+    assert (request.phrases, request.masks) == (("dog",), (masks / "a_1.0.png",))
 
 
 def test_options_that_need_another_one(tmp_path: Path) -> None:
-    masks = folder(tmp_path / "masks", "a.0.png")
-    with pytest.raises(CompareError, match="--masks is given without --captions"):
-        match(Files([tmp_path], tmp_path, masks=masks))
-    with pytest.raises(CompareError, match="--phrases is given without --masks"):
-        match(Files([tmp_path], tmp_path, phrases=tmp_path / "phrases.json"))
+    for masks, phrases, complaint in [
+        (tmp_path, None, "--masks is given without --captions"),
+        (None, tmp_path / "phrases.json", "--phrases is given without --masks"),
+    ]:
+        with pytest.raises(CompareError, match=complaint):
+            Descriptions(["a"], None, phrases, masks, [])

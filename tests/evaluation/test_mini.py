@@ -20,8 +20,8 @@ from lcad_nodes.evaluation.ablations import (
     write,
 )
 from lcad_nodes.evaluation.bootstrap import Estimate
-from lcad_nodes.evaluation.colorizer import Colorizer, Settings, guide, unguided, without_luminance
-from lcad_nodes.evaluation.mini import ROWS, Row
+from lcad_nodes.evaluation.colorizer import Colorizer, guide, unguided, without_luminance
+from lcad_nodes.evaluation.mini import INF, ROWS, Row
 from lcad_nodes.evaluation.scoring import told_in_order
 from lcad_nodes.host.instances import Instances
 from lcad_nodes.scenes.builder import SceneBuilder
@@ -29,7 +29,7 @@ from lcad_nodes.scenes.builder import SceneBuilder
 
 @pytest.fixture(scope="module")
 def colorizer(small_checkpoint: Path) -> Colorizer:
-    return Colorizer.load(small_checkpoint, Settings(resolution=64, steps=2, cfg=3.0))
+    return Colorizer.load(small_checkpoint, resolution=64, steps=2, cfg=3.0)
 
 
 @pytest.fixture(scope="module")
@@ -168,14 +168,18 @@ def test_nothing_to_measure_is_told(colorizer: Colorizer, stamps: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "value", "cells"),
     [
-        (Row("a", "a", lambda m: m, (0.95, 1), unit="%"), 0.96, ("96.0 %", "≥ 95.0 %", "yes")),
         (
-            Row("a", "a", lambda m: m, (0.3, 1), unit="points"),
+            Row("a", "a", lambda m: m, (0.95, INF), unit="%"),
+            0.96,
+            ("96.0 %", "≥ 95.0 %", "yes"),
+        ),
+        (
+            Row("a", "a", lambda m: m, (0.3, INF), unit="points"),
             0.89 - 0.59,  # 0.29999999999999993
             ("30.0 points", "≥ 30.0 points", "yes"),
         ),
         (Row("a", "a", lambda m: m, (0, 6)), 6.1, ("6.1", "≤ 6", "no")),
-        (Row("a", "a", lambda m: m, (30, mini.INF)), 30.5, ("30.5", "≥ 30", "yes")),
+        (Row("a", "a", lambda m: m, (30, INF)), 30.5, ("30.5", "≥ 30", "yes")),
         (Row("a", "a", lambda m: m, (0.75, 1.25)), 1.3, ("1.3", "0.75 to 1.25", "no")),
         (Row("a", "a", lambda m: m, None), 1.3, ("1.3", "", "")),
     ],

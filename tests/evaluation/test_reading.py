@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from lcad_nodes.evaluation import reading
 from lcad_nodes.evaluation.matching import Request
 from lcad_nodes.evaluation.naming import CompareError, Name
-from lcad_nodes.evaluation.reading import STRETCHED, Reader
+from lcad_nodes.evaluation.reading import STRETCHED, read
 
 
 def saved(file: Path, picture: Tensor) -> Path:
@@ -33,30 +32,19 @@ def request_(tmp_path: Path) -> Request:
 
 
 def test_everything_is_scaled_to_the_size_that_is_asked_for(request_: Request) -> None:
-    pictures = Reader(16, 6).read(request_)
+    pictures = read(request_, 16, 6)
     everything = [pictures.truth, *pictures.results.values(), *pictures.masks]
     assert {tuple(picture.shape[-2:]) for picture in everything} == {(16, 16)}
     assert pictures.masks[0].unique().tolist() == [0, 1]
     assert pictures.masks[0][0].sum() == 5
-    assert pictures.fitted == [("square", STRETCHED)]
+    assert pictures.fitted == {"square": STRETCHED}
     saved(Path(request_.masks[0]), torch.ones(1, 16, 16))  # as large as what is asked for
-    assert Reader(16, 6).read(request_).masks[0].all()
+    assert read(request_, 16, 6).masks[0].all()
 
 
 def test_the_size_is_the_truths_own_where_none_is_asked_for(request_: Request) -> None:
-    pictures = Reader(None, 6).read(request_)
+    pictures = read(request_, None, 6)
     assert {tuple(picture.shape[-2:]) for picture in pictures.results.values()} == {(20, 40)}
-    assert [method for method, _ in pictures.fitted] == ["half", "square"]
+    assert list(pictures.fitted) == ["half", "square"]
     with pytest.raises(CompareError, match=r"truth\.png is 40 x 20 px, below 32 px a side"):
-        Reader(None, 32).read(request_)
-
-
-def test_each_file_is_decoded_once(request_: Request, monkeypatch: pytest.MonkeyPatch) -> None:
-    decoded: list[Path] = []
-    read_whole = reading.read_whole
-    monkeypatch.setattr(reading, "read_whole", lambda f: decoded.append(f) or read_whole(f))
-    reader = Reader(None, 6)
-    reader.read(request_)
-    assert sorted(decoded) == sorted([request_.truth, *request_.results.values(), *request_.masks])
-    reader.read(Request(Name("a", 1), request_.truth, {}))
-    assert decoded.count(request_.truth) == 1
+        read(request_, None, 32)

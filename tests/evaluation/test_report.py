@@ -12,19 +12,17 @@ from lcad_nodes.evaluation.report import (
     LINE,
     LINES,
     SIDE,
-    Figure,
-    Table,
-    Tile,
     cell,
+    figures_csv,
+    markdown,
     sheet,
-    write_csv,
-    write_text,
+    tile,
+    write_report,
 )
 
 
 def test_a_table_in_markdown() -> None:
-    table = Table(("figure", "value"), (("a|b", "1"), ("c", "")))
-    assert table.markdown().splitlines() == [
+    assert markdown(("figure", "value"), (("a|b", "1"), ("c", ""))).splitlines() == [
         "| figure | value |",
         "|--------|-------|",
         "| a\\|b   | 1     |",
@@ -33,12 +31,10 @@ def test_a_table_in_markdown() -> None:
 
 
 def test_names_of_files_stay_text_wherever_they_are_shown(tmp_path: Path) -> None:
-    table = Table(("method", "PSNR"), (("<img src=x>\\|\n[a](b)", "1"),))
-    row = table.markdown().splitlines()[2]
+    table = markdown(("method", "PSNR"), [("<img src=x>\\|\n[a](b)", "1")])
+    row = table.splitlines()[2]
     assert row.startswith("| \\<img src=x>\\\\\\| \\[a](b) |")
-    write_csv([Figure("=1+1", "FID", Estimate(-9.0, nan, nan, 7))], tmp_path / "a.csv")
-    assert (tmp_path / "a.csv").read_text(encoding="utf-8").splitlines()[1] == "'=1+1,FID,-9.0,,,7"
-    write_text("caf\udce9.png", tmp_path / "a.md")
+    write_report("", tmp_path, {"a.md": "caf\udce9.png"})
     assert (tmp_path / "a.md").read_text(encoding="utf-8") == "caf\\udce9.png"
 
 
@@ -49,11 +45,11 @@ def test_a_cell() -> None:
 
 
 def test_figures_for_other_programs(tmp_path: Path) -> None:
-    figures = [
-        Figure("L-CAD, ours", "PSNR", Estimate(1 / 3, 0.25, 0.5, 7)),
-        Figure("DISCO", "FID", Estimate(9.0, nan, nan, 7)),
-    ]
-    write_csv(figures, tmp_path / "a.csv")
+    figures = {
+        "L-CAD, ours": {"PSNR": Estimate(1 / 3, 0.25, 0.5, 7)},
+        "DISCO": {"FID": Estimate(9.0, nan, nan, 7)},
+    }
+    write_report("", tmp_path, {"a.csv": figures_csv(figures)})
     with (tmp_path / "a.csv").open(encoding="utf-8", newline="") as file:
         first, second = csv.DictReader(file)
     assert (first["subject"], float(first["value"]), first["count"]) == ("L-CAD, ours", 1 / 3, "7")
@@ -63,7 +59,7 @@ def test_figures_for_other_programs(tmp_path: Path) -> None:
 def test_a_sheet_has_every_picture_in_its_place() -> None:
     red, blue = torch.zeros(2, 3, SIDE, 2 * SIDE)
     red[0], blue[2] = 1, 1
-    canvas = sheet([[Tile(red, "a")], [Tile(red, "a long text " * 9), Tile(blue, "b")]])
+    canvas = sheet([[tile(red, "a")], [tile(red, "a long text " * 9), tile(blue, "b")]])
     top = SIDE // 2 + GAP + LINE * LINES  # text stands right beneath the pictures
     assert canvas.size == (2 * (SIDE + GAP), 2 * top)
     assert canvas.getpixel((10, 10)) == (255, 0, 0)
