@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, TypeVar
 
 import torch
@@ -182,8 +183,8 @@ def _inception() -> nn.Module:
 def _on_disk(url: str) -> Path:
     """The file that torch.hub would keep what is at `url` in.
 
-    It must be the one published, by the start of its SHA-256 at the end of its name: the libraries
-    unpickle it, whatever is in it.
+    The libraries unpickle it, whatever is in it, so that it must hold tensors alone; and it must be
+    the one published, by the start of its SHA-256 at the end of its name.
     """
     name = url.rpartition("/")[2]
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
@@ -192,6 +193,10 @@ def _on_disk(url: str) -> Path:
     published = Path(name).stem.rpartition("-")[2]
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(published):
         raise BackboneError(f"{path} is not the file published at {url}")
+    try:
+        torch.load(path, map_location="meta", weights_only=True)
+    except (UnpicklingError, EOFError, RuntimeError) as error:
+        raise BackboneError(f"{path} holds more than tensors") from error
     return path
 
 

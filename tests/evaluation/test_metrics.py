@@ -228,6 +228,14 @@ def test_a_file_that_is_not_the_published_one_is_not_opened(
     assert "is not the file published" in fid
 
 
+def test_a_file_that_could_run_code_is_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "alexnet-owt-7be5be79.pth"
+    torch.save(SimpleNamespace(), published(tmp_path, name, monkeypatch))
+    assert f"{name} holds more than tensors" in load_backbones("no/such").missing[0]
+
+
 def test_a_folder_without_a_clip_model(tmp_path: Path) -> None:
     with pytest.raises(BackboneError, match="neither a folder with a CLIP model"):
         load_clip(str(tmp_path))
