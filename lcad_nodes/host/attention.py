@@ -38,7 +38,8 @@ def attention_maps(
 
     Raises:
         ConditioningError: if model, instances, positive and luminance do not belong together, or
-            a prompt is for an area of the photo only, or not for this step.
+            a prompt is for an area of the photo only, or not for this step; or if the model samples
+            in context windows.
         MaskError: if masks are not of the photo's shape.
         ScheduleError: if there is no such step; some samplers have fewer than were asked for.
     """
@@ -49,6 +50,11 @@ def attention_maps(
         raise ConditioningError(
             "the model is guided by other instances than those to look at: connect both to one "
             "'Describe Objects (L-CAD)'"
+        )
+    if model.model_options.get("context_handler"):
+        raise ConditioningError(
+            "the model samples in context windows: attention maps are of all photos at once, so "
+            "connect the model from before 'Context Windows'"
         )
     if any("area" in values or values.get("set_area_to_bounds") for _, values in positive):
         raise ConditioningError(

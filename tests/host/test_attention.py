@@ -8,6 +8,7 @@ import nodes
 import pytest
 import torch
 from comfy.model_patcher import ModelPatcher
+from comfy_extras.nodes_context_windows import ContextWindowsManualNode
 from torch import Tensor
 
 from lcad_nodes.host.attention import attention_maps
@@ -73,6 +74,14 @@ def test_a_phrase_of_all_tokens_gets_all_attention(scene: Scene) -> None:
     assert maps.shape == (2, 2, SIZE // 8, 2 * SIZE // 8)
     torch.testing.assert_close(maps[:, 0], torch.ones_like(maps[:, 0]))
     assert 0 < maps[:, 1].min() < maps[:, 1].max() < 1
+
+
+def test_maps_of_context_windows_are_refused(scene: Scene) -> None:
+    windows: Any = ContextWindowsManualNode.execute(
+        *(scene.model, 1, 0, "standard_static", 1, False, "flat", 0, False)
+    )
+    with pytest.raises(ConditioningError, match="samples in context windows"):
+        scene.maps(windows.args[0])
 
 
 def test_the_mean_of_all_steps_is_that_of_each(scene: Scene) -> None:
