@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lcad_nodes.training.data.captions import Detail, shorten, tells_sides
+from lcad_nodes.training.data.captions import pick, shorten, tells_sides
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_a_shortened_description_lacks_a_part_or_a_color(
 
 def test_the_shares_of_dropped_and_shortened_descriptions_are_those_asked_for() -> None:
     rng = np.random.default_rng(0)
-    told = [Detail(0.3, 0.2)(("a cup, a plate",), rng) for _ in range(4000)]
+    told = [pick(("a cup, a plate",), 0.3, 0.2, rng) for _ in range(4000)]
     shares = [told.count(text) / len(told) for text in ("", "a cup, a plate")]
     assert shares == pytest.approx([0.3, 0.5], abs=0.03)
     assert set(told) == {"", "a cup", "a plate", "a cup, a plate"}
@@ -42,7 +42,7 @@ def test_the_shares_of_dropped_and_shortened_descriptions_are_those_asked_for() 
 
 def test_all_descriptions_of_a_photo_are_used() -> None:
     rng = np.random.default_rng(0)
-    assert {Detail(0, 0)(("a", "b", "c"), rng) for _ in range(50)} == {"a", "b", "c"}
+    assert {pick(("a", "b", "c"), 0, 0, rng) for _ in range(50)} == {"a", "b", "c"}
 
 
 def test_sides_are_found_as_words() -> None:

@@ -15,11 +15,22 @@ from sparse_archives import add_sparse
 from lcad_nodes.training.config import ConfigError, DataConfig
 from lcad_nodes.training.data import shards as shards_of_data
 from lcad_nodes.training.data.batches import Batch, batches
-from lcad_nodes.training.data.captions import Detail
-from lcad_nodes.training.data.pictures import Augment, DataError, Photo
+from lcad_nodes.training.data.pictures import DataError, Photo
 from lcad_nodes.training.data.shards import Shards
 
-WHOLE = Augment(8, 1.0, 0.0, Detail(0, 0))
+
+def _shards(pattern: str, first: int = 0, process: int = 0, processes: int = 1) -> Shards:
+    """Pictures as they are, of 8 px, in batches of one."""
+    config = DataConfig(
+        shards=(pattern,),
+        size=8,
+        smallest_crop=1.0,
+        flipped=0.0,
+        dropped=0.0,
+        shortened=0.0,
+        workers=0,
+    )
+    return Shards(config, 1, (process, processes), first)
 
 
 @pytest.fixture
@@ -63,7 +74,7 @@ def test_training_sees_the_same_from_any_batch_on(shards: str, workers: int) -> 
 
 
 def test_a_round_shows_every_picture_once_and_text_stays_with_its_picture(shards: str) -> None:
-    stream = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), 0, 0))
+    stream = iter(_shards(shards))
     taken = [next(stream) for _ in range(40)]
     numbers = [round(float(sample.image[0, 0, 0]) * 255 / 10) for sample in taken]
     for sample, number in zip(taken, numbers, strict=True):
@@ -78,7 +89,7 @@ def test_a_round_shows_every_picture_once_and_text_stays_with_its_picture(shards
 def test_rounds_that_were_seen_are_not_read_again(
     shards: str, passed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), 0, 0))
+    whole = iter(_shards(shards))
     seen = [next(whole) for _ in range(passed + 3)]
     photos_of, read = shards_of_data._photos_of, list[str]()
 
@@ -87,7 +98,7 @@ def test_rounds_that_were_seen_are_not_read_again(
         return photos_of(url)
 
     monkeypatch.setattr(shards_of_data, "_photos_of", noted)
-    resumed = iter(Shards((shards,), WHOLE, 0, 1, (0, 1), passed, 0))
+    resumed = iter(_shards(shards, passed))
     for expected in seen[passed:]:
         found = next(resumed)
         assert torch.equal(found.image, expected.image)
@@ -98,7 +109,7 @@ def test_rounds_that_were_seen_are_not_read_again(
 def test_processes_and_workers_share_the_shards_out(shards: str) -> None:
     seen = []
     for process in range(2):
-        stream = iter(Shards((shards,), WHOLE, 0, 1, (process, 2), 0, 0))
+        stream = iter(_shards(shards, 0, process, 2))
         seen.append({round(float(next(stream).image[0, 0, 0]) * 25.5) for _ in range(10)})
     assert seen[0] | seen[1] == set(range(20)) - {7}
     assert not seen[0] & seen[1]
@@ -116,7 +127,7 @@ def test_fewer_shards_than_readers_are_refused_before_any_is_read(
     shards: str, processes: int, workers: int
 ) -> None:
     with pytest.raises(DataError, match=r"4 shards cannot be dealt out to 5 readers"):
-        Shards((shards,), WHOLE, 0, 1, (0, processes), 0, workers)
+        Shards(DataConfig(shards=(shards,), workers=workers), 1, (0, processes), 0)
 
 
 def test_workers_that_would_have_no_shard_are_told_of_in_a_line(shards: str) -> None:
@@ -152,7 +163,7 @@ def test_shards_without_descriptions_are_told_of_once(
         for number in range(10):
             _add(archive, f"{number}.png", png.getvalue())
             _add(archive, f"{number}.txt" if described else f"{number}.caption", b"a square")
-    stream = iter(Shards((str(tmp_path / "few.tar"),), WHOLE, 0, 1, (0, 1), 0, 0))
+    stream = iter(_shards(str(tmp_path / "few.tar")))
     for _ in range(250):
         next(stream)
     assert caplog.text.count("has a description (a .txt of its name)") == (not described)
@@ -168,7 +179,7 @@ def test_shards_without_descriptions_are_told_of_once(
     ],
 )
 def test_a_drive_of_windows_is_no_scheme(pattern: str, first: str) -> None:
-    assert Shards((pattern,), WHOLE, 0, 1, (0, 1), 0, 0).urls[0] == first
+    assert _shards(pattern).urls[0] == first
 
 
 @pytest.mark.parametrize(
@@ -176,7 +187,7 @@ def test_a_drive_of_windows_is_no_scheme(pattern: str, first: str) -> None:
 )
 def test_shards_that_would_run_a_command_are_refused(pattern: str) -> None:
     with pytest.raises(ConfigError, match=r"shards: expected paths.*not '(pipe:touch ran|gs:)"):
-        Shards((pattern,), WHOLE, 0, 1, (0, 1), 0, 0)
+        _shards(pattern)
 
 
 def test_what_would_fill_the_memory_is_skipped_and_named(
@@ -202,4 +213,4 @@ def test_shards_without_anything_to_read_are_refused(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "empty.tar", "w"):
         pass
     with pytest.raises(DataError, match=r"empty\.tar: the shard holds no samples"):
-        next(iter(Shards((str(tmp_path / "empty.tar"),), WHOLE, 0, 1, (0, 1), 0, 0)))
+        next(iter(_shards(str(tmp_path / "empty.tar"))))

@@ -4,18 +4,16 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from ..config import DataConfig
-from .captions import Detail
 from .photos import PhotoFolder
-from .pictures import Augment, Sample, Skipped
+from .pictures import Sample, Skipped
 from .scenes import Scenes
 from .shards import Shards
 
@@ -119,11 +117,10 @@ def _loader(
 
     reader = (accelerator.process_index, accelerator.num_processes)
     if config.shards:
-        augment = _augment(config)
-        source = Shards(config.shards, augment, config.seed, batch, reader, first, config.workers)
+        source = Shards(config, batch, reader, first)
         order = {"batch_size": batch}
     else:
-        source = _numbered(config)
+        source = PhotoFolder(config) if config.folder else Scenes(config)
         order = {"batch_sampler": numbers()}
     return DataLoader(
         source,
@@ -133,18 +130,6 @@ def _loader(
         worker_init_fn=_one_thread,
         generator=torch.Generator(),  # its own: a restart changes nothing else that is random
     )
-
-
-def _numbered(config: DataConfig) -> Dataset[Sample]:
-    if not config.folder:
-        return Scenes(config)
-    captions = Path(config.captions) if config.captions else None
-    return PhotoFolder(Path(config.folder), captions, _augment(config), config.seed)
-
-
-def _augment(config: DataConfig) -> Augment:
-    detail = Detail(config.dropped, config.shortened)
-    return Augment(config.size, config.smallest_crop, config.flipped, detail)
 
 
 def _one_thread(_worker: int) -> None:

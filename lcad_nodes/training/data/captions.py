@@ -1,7 +1,6 @@
 """What is said of photos, cut to any level of detail."""
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,28 +13,20 @@ _VOWEL = re.compile(r"(?!one\b|eu|u[nr]i|u[st])[aeiou]", re.IGNORECASE)
 _SIDES = re.compile(r"\b(left|right)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
-class Detail:
-    """How much of a description is kept, so that every level of detail is learned.
+def pick(texts: tuple[str, ...], dropped: float, shortened: float, rng: np.random.Generator) -> str:
+    """Pick one of a photo's descriptions, at a level of detail that chance says.
 
-    Attributes:
-        dropped: share of descriptions left out altogether.
-        shortened: share of descriptions that lose a part.
+    Args:
+        texts: the descriptions; "" is picked where there is none.
+        dropped: share left out altogether.
+        shortened: share that loses a part.
+        rng: three numbers are drawn, whatever comes of them.
     """
-
-    dropped: float
-    shortened: float
-
-    def __call__(self, texts: tuple[str, ...], rng: np.random.Generator) -> str:
-        """Pick one of a photo's descriptions and leave out what chance says; "" if there is none.
-
-        The draws from `rng` are as many whatever comes of them.
-        """
-        which, fate, part = rng.random(3)
-        if not texts or fate < self.dropped:
-            return ""
-        text = texts[int(which * len(texts))]
-        return shorten(text, part) if fate < self.dropped + self.shortened else text
+    which, fate, part = rng.random(3)
+    if not texts or fate < dropped:
+        return ""
+    text = texts[int(which * len(texts))]
+    return shorten(text, part) if fate < dropped + shortened else text
 
 
 def shorten(text: str, place: float) -> str:

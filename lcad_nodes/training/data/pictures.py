@@ -11,7 +11,8 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from ...files.pictures import PictureError, read_picture
-from .captions import Detail, tells_sides
+from ..config import DataConfig
+from .captions import pick, tells_sides
 
 HOPELESS = 1000
 
@@ -63,47 +64,28 @@ class Photo:
     reason: str = "there is no picture of this name"
 
 
-@dataclass(frozen=True)
-class Augment:
-    """Random resized crops and flips (published: 0.8 to 1.0 of the area, half of them mirrored).
-
-    Attributes:
-        size: side of the result in px.
-        smallest: least share of the largest square's area that a crop keeps.
-        flipped: share mirrored, of photos whose description does not speak of left or right.
-        detail: how much of a description is kept.
-    """
-
-    size: int
-    smallest: float
-    flipped: float
-    detail: Detail
-
-    @property
-    def least(self) -> int:
-        """Pixels of a photo's shorter side that leave the smallest crop twice its result's."""
-        return ceil(2 * self.size / max(self.smallest, 1e-6) ** 0.5)
-
-    def __call__(self, image: Image.Image, texts: tuple[str, ...], seed: list[int]) -> Sample:
-        """Make the sample of a seed."""
-        rng = np.random.default_rng(seed)
-        share, x, y, mirror = rng.random(4)
-        side = min(image.size) * (self.smallest + (1 - self.smallest) * share) ** 0.5
-        left, top = x * (image.width - side), y * (image.height - side)
-        cut = image.resize(
-            (self.size, self.size),
-            Image.Resampling.BICUBIC,
-            box=(left, top, left + side, top + side),
-            reducing_gap=2.0,
-        )
-        text = self.detail(texts, rng)
-        if mirror < self.flipped and not any(map(tells_sides, texts)):
-            cut = ImageOps.mirror(cut)
-        return Sample(torch.from_numpy(np.array(cut)).movedim(-1, 0).float() / 255, text)
+def augment(
+    image: Image.Image, texts: tuple[str, ...], config: DataConfig, seed: list[int]
+) -> Sample:
+    """Crop and mirror a photo, and pick one of its descriptions, as chance and `config` say."""
+    rng = np.random.default_rng(seed)
+    share, x, y, mirror = rng.random(4)
+    side = min(image.size) * (config.smallest_crop + (1 - config.smallest_crop) * share) ** 0.5
+    left, top = x * (image.width - side), y * (image.height - side)
+    cut = image.resize(
+        (config.size, config.size),
+        Image.Resampling.BICUBIC,
+        box=(left, top, left + side, top + side),
+        reducing_gap=2.0,
+    )
+    text = pick(texts, config.dropped, config.shortened, rng)
+    if mirror < config.flipped and not any(map(tells_sides, texts)):
+        cut = ImageOps.mirror(cut)
+    return Sample(torch.from_numpy(np.array(cut)).movedim(-1, 0).float() / 255, text)
 
 
 def readable(
-    photos: Iterable[Photo], least: int
+    photos: Iterable[Photo], config: DataConfig
 ) -> Iterator[tuple[Photo, Image.Image, tuple[Skipped, ...]]]:
     """Yield one decoded photo for every photo: the next that can be read.
 
@@ -112,7 +94,7 @@ def readable(
 
     Args:
         photos: to be read one after the other.
-        least: see `read_whole`.
+        config: says how large; a photo's smallest crop is read twice as large as its result.
 
     Yields:
         The photo, its picture, and what it stands in for.
@@ -120,6 +102,7 @@ def readable(
     Raises:
         DataError: if a thousand in a row cannot be read.
     """
+    least = ceil(2 * config.size / max(config.smallest_crop, 1e-6) ** 0.5)
     skipped: tuple[Skipped, ...] = ()
     for photo in photos:
         try:

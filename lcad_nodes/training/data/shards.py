@@ -6,14 +6,15 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, count, islice
 from typing import Any
 from urllib.parse import urlparse
 
 from torch.utils.data import IterableDataset, get_worker_info
 
-from ..config import ConfigError
-from .pictures import Augment, DataError, Photo, Sample, readable
+from ..config import ConfigError, DataConfig
+from .pictures import DataError, Photo, Sample, augment, readable
 
 BUFFER = 1000
 """Samples that are shuffled at a time, beside the order of the shards."""
@@ -40,26 +41,14 @@ class Shards(IterableDataset[Sample]):
     under one name.
     """
 
-    def __init__(
-        self,
-        urls: tuple[str, ...],
-        augment: Augment,
-        seed: int,
-        batch: int,
-        reader: tuple[int, int],
-        first: int,
-        workers: int,
-    ) -> None:
+    def __init__(self, config: DataConfig, batch: int, reader: tuple[int, int], first: int) -> None:
         """Prepare the stream.
 
         Args:
-            urls: paths, or addresses of file and http(s), with braces: `photos-{000..099}.tar`.
-            augment: crops, flips, level of detail.
-            seed: of the order and of everything else that is left to chance.
+            config: its `shards` are paths, or addresses of file and http(s).
             batch: samples a batch.
             reader: which process this is, and of how many.
             first: batches to pass over, without decoding them.
-            workers: of each process; 0: it reads by itself.
 
         Raises:
             ConfigError: if a shard is neither a path nor such an address.
@@ -67,14 +56,14 @@ class Shards(IterableDataset[Sample]):
         """
         from webdataset.shardlists import expand_urls
 
-        self.urls = [url for pattern in urls for url in expand_urls(_as_url(pattern))]
+        self.urls = [url for pattern in config.shards for url in expand_urls(_as_url(pattern))]
         if refused := [url for url in self.urls if urlparse(url).scheme not in SCHEMES]:
             raise ConfigError(
                 f"shards: expected paths, or addresses of file: or http(s):, not {refused[0]!r}"
             )
-        self.augment, self.seed, self.batch, self.first = augment, seed, batch, first
+        self.config, self.batch, self.first = config, batch, first
         self.process, processes = reader
-        self.workers = max(workers, 1)
+        self.workers = max(config.workers, 1)
         self.readers = processes * self.workers
         if len(self.urls) < self.readers:
             raise DataError(
@@ -89,7 +78,7 @@ class Shards(IterableDataset[Sample]):
         worker = ((info.id if info else 0) + self.first) % self.workers
         passed = len(range(worker, self.first, self.workers)) * self.batch
         reader = self.process * self.workers + worker
-        photos = readable(self._photos(reader, passed), self.augment.least)
+        photos = readable(self._photos(reader, passed), self.config)
         described = False
         for number, (photo, image, skipped) in enumerate(photos, passed):
             described |= bool(photo.texts)
@@ -99,8 +88,8 @@ class Shards(IterableDataset[Sample]):
                     "stage 2 learns no words from them",
                     ENOUGH,
                 )
-            sample = self.augment(image, photo.texts, [self.seed, reader, number])
-            yield Sample(sample.image, sample.text, skipped)
+            seed = [self.config.seed, reader, number]
+            yield replace(augment(image, photo.texts, self.config, seed), skipped=skipped)
 
     def _photos(self, reader: int, passed: int) -> Iterator[Photo]:
         """Yield photos round by round, from the one after those passed over.
@@ -121,7 +110,7 @@ class Shards(IterableDataset[Sample]):
         from webdataset.filters import shuffle
 
         urls = self.urls[reader :: self.readers]
-        rng = random.Random(f"{self.seed} {reader} {number}")
+        rng = random.Random(f"{self.config.seed} {reader} {number}")
         photos = chain.from_iterable(map(_photos_of, rng.sample(urls, len(urls))))
         return shuffle(BUFFER, initial=BUFFER, rng=rng)(photos)
 
