@@ -1,7 +1,6 @@
 """Stage 1: the luminance-guided autoencoder (paper section 3.1)."""
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from functools import cache, partial
 from itertools import islice
@@ -29,7 +28,7 @@ from .checkpoints import read_checkpoint, save_checkpoint
 from .config import CompressionConfig
 from .data.batches import Batch, batches
 from .loop import Figures, Fit
-from .losses import Discriminator, LastLayer, hinge, load_lpips
+from .losses import Discriminator, adaptive_weight, hinge, load_lpips
 from .networks import SCALE_FACTOR, build_vae, load_vae
 from .noise import draws
 from .sheet import Row, first_batch
@@ -67,7 +66,6 @@ class Compression(nn.Module):
             self.lpips = load_lpips(Path(config.lpips_backbone))
         if config.adversarial_weight:
             self.discriminator = Discriminator()
-        self.last_layer = LastLayer(self.vae.decoder.conv_out)
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return what is trained: the networks, and apart from them what judges them."""
@@ -86,9 +84,11 @@ class Compression(nn.Module):
         """
         config = self.config
         image = 2 * batch.images - 1
+        last = self.vae.decoder.conv_out.weight
+        trained = last.requires_grad
         judged = bool(config.adversarial_weight) and step >= config.adversarial_start
-        with self.last_layer.watched() if judged else nullcontext():
-            decoded, kl = self._decode(image, batch.images, batch.numbers)
+        last.requires_grad_(trained or judged)  # for its gradient, which the loss is weighed by
+        decoded, kl = self._decode(image, batch.images, batch.numbers)
         residual = (image - decoded).abs()
         map_ = artifact_map(image, decoded, config.artifact_window, config.artifact_power)
         figures = {"artifact": (map_ * residual).mean(), "plain": residual.mean(), "kl": kl}
@@ -100,6 +100,7 @@ class Compression(nn.Module):
             loss = loss + self._adversarial(image, decoded, loss, step, figures)
         if config.train == "all":
             loss = loss + config.kl_weight * kl
+        last.requires_grad_(trained)
         figures["psnr"] = -10 * (residual / 2).square().mean(dim=(1, 2, 3)).log10().mean()
         return loss, {name: figure.detach() for name, figure in figures.items()}
 
@@ -126,7 +127,8 @@ class Compression(nn.Module):
         figures["discriminator"] = hinge(
             self.discriminator(image), self.discriminator(decoded.detach())
         )
-        weight = self.last_layer.adaptive_weight(reconstruction, figures["generator"], decoded)
+        last = self.vae.decoder.conv_out.weight
+        weight = adaptive_weight(reconstruction, figures["generator"], last, decoded.numel())
         figures["adaptive_weight"] = weight
         adversarial = self.config.adversarial_weight * weight * figures["generator"]
         return adversarial + figures["discriminator"]

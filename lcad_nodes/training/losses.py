@@ -1,7 +1,5 @@
 """What stage 1's pictures are judged by: LPIPS, and a discriminator with its adaptive weight."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,6 @@ from accelerate.utils import reduce
 from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.functional import relu
-from torch.nn.grad import conv2d_weight
 
 from ..model.checkpoint import LayoutError
 from .checkpoints import read_tensors
@@ -56,53 +53,27 @@ def hinge(real: Tensor, decoded: Tensor) -> Tensor:
     return 0.5 * (relu(1 - real).mean() + relu(1 + decoded).mean())
 
 
-class LastLayer:
-    """Gradients by the decoder's last weights, whether or not these are trained.
+def adaptive_weight(
+    reconstruction: Tensor, adversarial: Tensor, last: Tensor, values: int
+) -> Tensor:
+    """Compute how much larger the one loss's gradient is than the other's, as VQGAN does.
 
-    VQGAN weighs the adversarial loss by them; a frozen layer has none of its own.
+    It is that of the batches of all processes together, which must all be here.
+
+    Args:
+        reconstruction: scalar.
+        adversarial: scalar.
+        last: the decoder's last weights, by which both have gradients.
+        values: numbers that the decoder gave, of which both are means.
     """
-
-    def __init__(self, layer: nn.Conv2d) -> None:
-        self.layer = layer
-        self.input = torch.empty(0)
-
-    @contextmanager
-    def watched(self) -> Iterator[None]:
-        """Remember what the layer reads in the context, until the weight is computed."""
-
-        def remember(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            self.input = inputs[0].detach().float()
-
-        handle = self.layer.register_forward_pre_hook(remember)
-        try:
-            yield
-        finally:
-            handle.remove()
-
-    def adaptive_weight(
-        self, reconstruction: Tensor, adversarial: Tensor, decoded: Tensor
-    ) -> Tensor:
-        """Compute how much larger the one loss's gradient is than the other's.
-
-        It is that of the batches of all processes together, which must all be here.
-
-        Args:
-            reconstruction: scalar.
-            adversarial: scalar.
-            decoded: what the layer gave, and both were computed from.
-        """
-        slopes = torch.stack([self._slope(x, decoded) for x in (reconstruction, adversarial)])
-        self.input = torch.empty(0)  # as large as the picture, times the layer's width
-        means: Any = reduce(slopes, "mean")
-        first, second = means.flatten(1).norm(dim=1)
-        return (first / (second + 1e-4)).clamp(0, 1e4)
-
-    def _slope(self, loss: Tensor, decoded: Tensor) -> Tensor:
-        # Of means: half precision would take the many values' small gradients for zero.
-        scale = decoded.numel() / 4096
-        (slope,) = torch.autograd.grad(scale * loss, decoded, retain_graph=True)
-        shape = self.layer.weight.shape
-        return conv2d_weight(self.input, shape, slope.float() / scale, padding=1)
+    scale = values / 4096  # half precision would take the many values' small gradients for zero
+    slopes = [
+        torch.autograd.grad(scale * loss, last, retain_graph=True)[0] / scale
+        for loss in (reconstruction, adversarial)
+    ]
+    means: Any = reduce(torch.stack(slopes), "mean")
+    first, second = means.flatten(1).norm(dim=1)
+    return (first / (second + 1e-4)).clamp(0, 1e4)
 
 
 def load_lpips(backbone: Path) -> nn.Module:
