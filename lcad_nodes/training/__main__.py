@@ -72,9 +72,9 @@ def average(checkpoints: Sequence[Path], out: Path, resolution: int) -> Path:
 
 def report(config: Path, checkpoints: Sequence[Path], pictures: int) -> None:
     """Log the error of each checkpoint as soon as it is known; see `validation.validate`."""
-    for found in validate(load_config(DiffusionConfig, config), checkpoints, pictures):
-        figures = ", ".join(f"{name} {value:.4f}" for name, value in found.figures.items())
-        logger.info("%s: %s", found.checkpoint, figures)
+    errors = validate(load_config(DiffusionConfig, config), checkpoints, pictures)
+    for checkpoint, figures in zip(checkpoints, errors, strict=True):
+        logger.info("%s: %s", checkpoint, ", ".join(f"{n} {v:.4f}" for n, v in figures.items()))
 
 
 def main() -> None:

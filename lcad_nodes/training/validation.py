@@ -1,13 +1,12 @@
 """The error of stage 2 on pictures that were never trained on."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
 from tqdm import tqdm
 
 from ..model.checkpoint import CheckpointParts, LayoutError
@@ -15,28 +14,13 @@ from .checkpoints import read_checkpoint
 from .config import ConfigError, DiffusionConfig
 from .data.batches import batches
 from .diffusion import Diffusion, EncodedBatch, FrozenEncoders
-from .loop import check_precision
+from .loop import Figures, check_precision
 from .networks import load_tokenizer
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What one checkpoint's error is.
-
-    Attributes:
-        checkpoint: its file.
-        figures: means over all pictures: `error`, weighted as the configuration says and without
-            the share of `localization`; `unweighted`; `localization`, where the configuration
-            has it. Where it guides some pictures by masks, these are guided too.
-    """
-
-    checkpoint: Path
-    figures: dict[str, float]
 
 
 def validate(
     config: DiffusionConfig, checkpoints: Sequence[Path], pictures: int
-) -> Iterator[Validation]:
+) -> Iterator[dict[str, float]]:
     """Measure checkpoints on the same pictures, with the same words and noise for all.
 
     Of made-up scenes, these are the ones held out; a folder or shards are read as they are given.
@@ -47,7 +31,9 @@ def validate(
         pictures: how many; rounded up to whole batches.
 
     Yields:
-        One after the other, in their order.
+        For each checkpoint, means over all pictures: `error`, weighted as the configuration says
+        and without the share of `localization`; `unweighted`; `localization`, where the
+        configuration has it. Where it guides some pictures by masks, these are guided too.
 
     Raises:
         ConfigError: if there is nothing to measure, a path of the data is missing, or the device
@@ -55,25 +41,24 @@ def validate(
         TokenizerError: if the tokenizer is not there.
         LayoutError: if a checkpoint lacks one of its networks.
     """
-    if pictures < 1 or not checkpoints:
-        raise ConfigError("validate: give at least one checkpoint and one picture")
+    if pictures < 1:
+        raise ConfigError("validate: give at least one picture")
     config.data.require_paths()
     if config.data.stamps:
         config = replace(config, data=replace(config.data, split="held_out"))
+    config = replace(config, wordnet="")  # nouns are where they are
     tokenizer = load_tokenizer(Path(config.tokenizer))
     count = -(-pictures // config.fit.batch)
     accelerator = Accelerator(mixed_precision=config.fit.mixed_precision)
     check_precision(config.fit.mixed_precision, accelerator.device)
-    encoded: list[EncodedBatch] = []
-    before = None
+    source = islice(batches(config.data, config.fit.batch, accelerator, 0), count)
+    drawn = list(tqdm(source, "pictures", count))
     for path in checkpoints:
         parts = _complete(path)
-        if before is None or not _encode_alike(parts, before):
-            encode = FrozenEncoders(parts, tokenizer, accelerator)
-            encoded = _encode(config, encode, count)
-        before = parts
-        named = replace(config, start=str(path))
-        yield Validation(path, _figures(named, parts, encoded, accelerator))
+        encode = FrozenEncoders(parts, tokenizer, accelerator)
+        stage = Diffusion(replace(config, start=str(path)), parts).to(accelerator.device).eval()
+        rows = [_figures(stage, encode(batch), accelerator) for batch in tqdm(drawn, path.name)]
+        yield {name: torch.stack([row[name] for row in rows]).mean().item() for name in rows[0]}
 
 
 def _complete(path: Path) -> CheckpointParts:
@@ -86,33 +71,9 @@ def _complete(path: Path) -> CheckpointParts:
     return parts
 
 
-def _encode_alike(one: CheckpointParts, other: CheckpointParts) -> bool:
-    """Whether two checkpoints give the same latents and luminance."""
-    return all(
-        a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
-        for a, b in ((one.vae, other.vae), (one.encoder, other.encoder))
-    )
-
-
-def _encode(config: DiffusionConfig, encode: FrozenEncoders, count: int) -> list[EncodedBatch]:
-    source = batches(config.data, config.fit.batch, encode.accelerator, 0)
-    return [encode(batch) for batch in tqdm(islice(source, count), "encoding", count)]
-
-
 @torch.no_grad()
-def _figures(
-    config: DiffusionConfig,
-    parts: CheckpointParts,
-    encoded: Sequence[EncodedBatch],
-    accelerator: Accelerator,
-) -> dict[str, float]:
-    as_it_is = replace(config, wordnet="")  # no nouns placed
-    stage = Diffusion(as_it_is, parts).to(accelerator.device)
-    stage.eval()
-    rows: list[dict[str, Tensor]] = []
-    for batch in encoded:
-        with accelerator.autocast():
-            loss, figures = stage(batch, 0)
-        of_attention = config.localization_weight * figures.get("localization", 0)
-        rows.append({"error": loss - of_attention, **figures})
-    return {name: torch.stack([row[name] for row in rows]).mean().item() for name in rows[0]}
+def _figures(stage: Diffusion, batch: EncodedBatch, accelerator: Accelerator) -> Figures:
+    with accelerator.autocast():
+        loss, figures = stage(batch, 0)
+    of_attention = stage.config.localization_weight * figures.get("localization", 0)
+    return {"error": loss - of_attention, **figures}
