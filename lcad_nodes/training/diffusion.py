@@ -274,46 +274,46 @@ def _of_new_channels(gradient: Tensor) -> Tensor:
     )
 
 
-class Pool:
-    """A sliding window of encoded scenes, each used several times with other noise.
+def encoded_batches(
+    config: DiffusionConfig, encode: FrozenEncoders, first: int
+) -> Iterator[EncodedBatch]:
+    """Yield batches from step `first` on; with a pool, from a sliding window of encoded scenes.
 
-    Encoding and drawing scenes costs a CPU more than the UNet's step does. The window and the
-    draws from it are functions of the step, so training can go on from any step.
+    Encoding and drawing scenes costs a CPU more than the UNet's step does, so that each is used
+    several times with other noise. The window, which is filled before the first batch, and the
+    draws from it are functions of the step: training can go on from any.
     """
+    data, accelerator = config.data, encode.accelerator
+    if not config.pool:
+        yield from map(encode, batches(data, config.fit.batch, accelerator, first))
+        return
+    kept = max(config.pool // config.fresh, 1)
+    window: deque[EncodedBatch] = deque(maxlen=kept)
+    step = first
+    for scenes in batches(data, config.fresh, accelerator, first):
+        window.append(encode(scenes))
+        if len(window) == kept:
+            yield _draw(config, window, step, accelerator)
+            step += 1
 
-    def __init__(self, config: DiffusionConfig, encode: FrozenEncoders) -> None:
-        self.config, self.encode, self.accelerator = config, encode, encode.accelerator
 
-    def batches(self, first: int) -> Iterator[EncodedBatch]:
-        """Yield batches from step `first` on; fills the window before the first."""
-        config, data = self.config, self.config.data
-        if not config.pool:
-            yield from map(self.encode, batches(data, config.fit.batch, self.accelerator, first))
-            return
-        kept = max(config.pool // config.fresh, 1)
-        window: deque[EncodedBatch] = deque(maxlen=kept)
-        step = first
-        for scenes in batches(data, config.fresh, self.accelerator, first):
-            window.append(self.encode(scenes))
-            if len(window) == kept:
-                yield self._draw(window, step)
-                step += 1
-
-    def _draw(self, window: Sequence[EncodedBatch], step: int) -> EncodedBatch:
-        generator = torch.Generator().manual_seed(
-            (self.config.data.seed * 1_000_003 + step) * self.accelerator.num_processes
-            + self.accelerator.process_index
-        )
-        size = len(window[0].latents)
-        chosen = torch.randint(len(window) * size, (self.config.fit.batch,), generator=generator)
-        places = [(window[int(n) // size], int(n) % size) for n in chosen]
-        return EncodedBatch(
-            torch.stack([scenes.latents[n] for scenes, n in places]),
-            torch.stack([scenes.luminance[n] for scenes, n in places]),
-            torch.stack([scenes.tokens[n] for scenes, n in places]),
-            draw_numbers(step, self.config.fit.batch, self.accelerator),
-            [scenes.instances[n] for scenes, n in places],
-        )
+def _draw(
+    config: DiffusionConfig, window: Sequence[EncodedBatch], step: int, accelerator: Accelerator
+) -> EncodedBatch:
+    generator = torch.Generator().manual_seed(
+        (config.data.seed * 1_000_003 + step) * accelerator.num_processes
+        + accelerator.process_index
+    )
+    size = len(window[0].latents)
+    chosen = torch.randint(len(window) * size, (config.fit.batch,), generator=generator)
+    places = [(window[int(n) // size], int(n) % size) for n in chosen]
+    return EncodedBatch(
+        torch.stack([scenes.latents[n] for scenes, n in places]),
+        torch.stack([scenes.luminance[n] for scenes, n in places]),
+        torch.stack([scenes.tokens[n] for scenes, n in places]),
+        draw_numbers(step, config.fit.batch, accelerator),
+        [scenes.instances[n] for scenes, n in places],
+    )
 
 
 def train(config: DiffusionConfig) -> Path:
@@ -332,7 +332,8 @@ def train(config: DiffusionConfig) -> Path:
     fit = Fit(stage, config.fit, "diffusion", config.data.size)
     encode = FrozenEncoders(stage.first_stage, tokenizer, fit.accelerator)
     shown = cache(partial(first_batch, config.data, fit.accelerator))
-    return fit.run(Pool(config, encode).batches, lambda: stage.samples(shown(), encode))
+    pictures = partial(encoded_batches, config, encode)
+    return fit.run(pictures, lambda: stage.samples(shown(), encode))
 
 
 def _read_start(config: DiffusionConfig) -> CheckpointParts:
