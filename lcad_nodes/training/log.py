@@ -1,55 +1,48 @@
-"""Training's figures as a table beside the checkpoint; accelerate has none for CSV."""
+"""Training's figures: a table beside the checkpoint, or what TensorBoard shows."""
 
 import csv
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from accelerate import Accelerator
-from accelerate.tracking import GeneralTracker
+from .config import FitConfig
 
-from .config import ConfigError, FitConfig
+Log = Callable[[dict[str, float], int], None]
+"""Takes the figures of a step, and which it is."""
 
 
-class CSVTracker(GeneralTracker):
-    """One line of figures for every entry; entries after the step gone on from are dropped.
+def start_log(config: FitConfig, name: str, step: int) -> Log:
+    """Begin the log, or go on with it after a step; what it has of later ones is dropped."""
+    if config.log == "csv":
+        return Table(Path(config.directory, f"{name}.csv"), step).add
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer = SummaryWriter(str(Path(config.directory, name)), purge_step=step + 1)
+
+    def add(figures: dict[str, float], step: int) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
+        writer.flush()
+
+    return add
+
+
+class Table:
+    """One line of figures for every entry.
 
     Where training goes on with other figures than before, the table gets their columns, and cells
     that have no figure stay empty.
     """
 
-    name = "csv"
-    requires_logging_directory = False
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
+    def __init__(self, path: Path, step: int) -> None:
+        """Keep the entries up to a step, if there are any."""
         self.path = path
-        self.columns: list[str] = []
-
-    @property
-    def tracker(self) -> Path:
-        """The file that is written."""
-        return self.path
-
-    def store_init_configuration(self, values: dict[str, Any]) -> None:
-        """Keep the entries up to step `values["step"]`, if there are any.
-
-        Raises:
-            ConfigError: if the file is no table with whole numbers for steps.
-        """
-        try:
-            kept = [row for row in self._entries() if int(row["step"]) <= values["step"]]
-        except (KeyError, ValueError, csv.Error) as error:
-            raise ConfigError(
-                f"{self.path} is not as training writes it: expected columns between commas, one "
-                "of them step with whole numbers. Has another program saved it? Put it elsewhere, "
-                f"and a new one begins ({type(error).__name__}: {error})"
-            ) from error
+        kept = [row for row in self._entries() if int(row["step"]) <= step]
         self.columns = list(kept[0]) if kept else []
         self._write(kept)
 
-    def log(self, values: dict[str, Any], step: int | None = None, **_options: Any) -> None:
+    def add(self, figures: dict[str, float], step: int) -> None:
         """Add an entry."""
-        row = {"step": step, **values}
+        row = {"step": step, **figures}
         if new := [name for name in row if name not in self.columns]:
             entries = self._entries()
             self.columns += new
@@ -61,7 +54,7 @@ class CSVTracker(GeneralTracker):
         """What the file holds, but for a last line that a kill cut short."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="", encoding="utf-8-sig") as file:
+        with self.path.open(newline="", encoding="utf-8") as file:
             whole = (line for line in file if line.endswith("\n"))
             return [row for row in csv.DictReader(whole) if None not in row.values()]
 
@@ -73,24 +66,3 @@ class CSVTracker(GeneralTracker):
             writer.writeheader()
             writer.writerows(entries)
         partial.replace(self.path)
-
-
-def trackers(config: FitConfig, name: str) -> list[Any]:
-    """What `Accelerator` logs with."""
-    return (
-        [CSVTracker(Path(config.directory, f"{name}.csv"))] if config.log == "csv" else [config.log]
-    )
-
-
-def start_log(accelerator: Accelerator, config: FitConfig, name: str, step: int) -> None:
-    """Begin the log, or go on with it after a step.
-
-    Raises:
-        ConfigError: if the package for the kind of log that was asked for is not installed.
-    """
-    if not accelerator.log_with:
-        raise ConfigError(f"log = '{config.log}' needs the package {config.log}")
-    if config.log == "csv":
-        accelerator.init_trackers(name, config={"step": step})
-    else:
-        accelerator.init_trackers(name, init_kwargs={config.log: {"purge_step": step + 1}})

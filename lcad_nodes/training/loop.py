@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import ProjectConfiguration, broadcast
+from accelerate.utils import broadcast
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from filelock import FileLock, Timeout
@@ -22,7 +22,7 @@ from tqdm import tqdm
 from ..model.checkpoint import StateDict
 from .checkpoints import UNREADABLE, save_checkpoint
 from .config import ConfigError, FitConfig
-from .log import start_log, trackers
+from .log import Log, start_log
 from .sheet import Row, save_sheet
 
 Figures = dict[str, Tensor]
@@ -86,8 +86,6 @@ class Fit:
         self.accelerator = Accelerator(
             mixed_precision=config.mixed_precision,
             gradient_accumulation_steps=config.accumulate,
-            log_with=trackers(config, name),
-            project_config=ProjectConfiguration(logging_dir=config.directory),
         )
         check_precision(config.mixed_precision, self.accelerator.device)
         optimizer = torch.optim.AdamW(stage.parameter_groups(), lr=config.learning_rate)
@@ -154,7 +152,8 @@ class Fit:
         self, batches: Callable[[int], Iterator[Any]], samples: Callable[[], Sequence[Row]]
     ) -> None:
         config, progress = self.config, self.progress
-        start_log(self.accelerator, config, self.name, progress.step)
+        is_main = self.accelerator.is_main_process
+        log = start_log(config, self.name, progress.step) if is_main else None
         source = batches(progress.step * config.accumulate)
         started = time.monotonic()
         bar = tqdm(
@@ -167,7 +166,7 @@ class Fit:
             figures = self._step(source)
             bar.update()
             if progress.step % config.log_every == 0:
-                self._log(figures, time.monotonic() - started)
+                self._log(log, figures, time.monotonic() - started)
             if config.sample_every and progress.step % config.sample_every == 0:
                 self._sample(samples)
             if config.keep_every and progress.step % config.keep_every == 0:
@@ -304,11 +303,12 @@ class Fit:
             if self.accelerator.scaler is None:  # which leaves such steps out by itself
                 self._check("norm of the gradient", norm)
 
-    def _log(self, figures: Figures, seconds: float) -> None:
+    def _log(self, log: Log | None, figures: Figures, seconds: float) -> None:
         means: Any = self.accelerator.reduce(figures, "mean")
         row = {"seconds": round(seconds, 1)}
         row |= {name: round(float(value), 6) for name, value in means.items()}
-        self.accelerator.log(row, step=self.progress.step)
+        if log:
+            log(row, self.progress.step)
 
     def _sample(self, samples: Callable[[], Sequence[Row]]) -> None:
         if self.accelerator.is_main_process:

@@ -274,33 +274,6 @@ def test_an_entry_that_was_cut_short_is_dropped(config: FitConfig) -> None:
     assert [row["step"] for row in _table(config)] == ["5"]
 
 
-@pytest.mark.parametrize(
-    ("saved", "problem"),
-    [
-        (lambda text: "\ufeff" + text, ""),
-        (lambda text: text.replace(",", ";"), "KeyError"),
-        (lambda text: text.replace("\n2,", "\n2.0,"), "'2.0'"),
-        (lambda text: text.replace("step", "Schritt"), "KeyError"),
-        (lambda text: "\udcff" + text, "UnicodeDecodeError"),
-    ],
-)
-def test_a_log_that_a_spreadsheet_saved_is_read_or_named(
-    config: FitConfig, saved: Callable[[str], str], problem: str
-) -> None:
-    _run(replace(config, steps=3))
-    whole = _table(config)
-    path = Path(config.directory, "line.csv")
-    text = saved(path.read_text(encoding="utf-8"))
-    path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    if problem:
-        with pytest.raises(ConfigError, match=rf"line\.csv is not as .*step .*{problem}"):
-            _run(replace(config, steps=4))
-        assert path.read_bytes() == text.encode(errors="surrogateescape")
-    else:
-        _run(replace(config, steps=4))
-        assert _table(config)[:-1] == whole
-
-
 def test_a_full_disk_takes_nothing_from_the_log(
     config: FitConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
