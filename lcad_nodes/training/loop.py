@@ -141,7 +141,6 @@ class Fit:
                 another configuration.
         """
         with self._alone():
-            self._check_shared()
             self._go_on()
             self._train(batches, samples)
             path = self.save()
@@ -177,9 +176,9 @@ class Fit:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other trainings out; the main process holds the lock for all."""
-        lock = FileLock(self.directory / f"{self.name}.lock")
-        taken = False
+        """Keep other trainings out; the main process holds the lock for all, who must see it."""
+        file = self.directory / f"{self.name}.lock"
+        lock, taken = FileLock(file), False
         if self.accelerator.is_main_process:
             try:
                 lock.acquire(timeout=0)
@@ -191,6 +190,12 @@ class Fit:
                 "there. Wait for it to end, or give this one a directory of its own"
             )
         try:
+            if unseen := self._count(not file.exists()):
+                raise ConfigError(
+                    f"directory = {self.config.directory}: {unseen} of "
+                    f"{self.accelerator.num_processes} processes do not see what the first one "
+                    "writes there. Several machines need one folder that all of them share"
+                )
             yield
         finally:
             lock.release()
@@ -200,23 +205,6 @@ class Fit:
         one = torch.tensor(float(so), device=self.accelerator.device)
         total: Any = self.accelerator.reduce(one)
         return int(total)
-
-    def _check_shared(self) -> None:
-        """Make sure that all go on from what one of them saves, on whatever machine they are."""
-        mark = self.directory / f"{self.name}.shared"
-        if self.accelerator.is_main_process:
-            mark.touch()
-        self.accelerator.wait_for_everyone()
-        unseen = self._count(not mark.exists())
-        self.accelerator.wait_for_everyone()
-        if self.accelerator.is_main_process:
-            mark.unlink()
-        if unseen:
-            raise ConfigError(
-                f"directory = {self.config.directory}: {unseen} of "
-                f"{self.accelerator.num_processes} processes do not see what the first one writes "
-                "there. Several machines need one folder that all of them share"
-            )
 
     def _go_on(self) -> None:
         if self.accelerator.is_main_process and self._before.exists():
@@ -247,8 +235,6 @@ class Fit:
     def _load(self) -> None:
         try:
             self.accelerator.load_state(str(self.state))
-        except torch.cuda.OutOfMemoryError:  # a RuntimeError, but not the state's fault
-            raise
         except UNREADABLE as error:
             raise TrainingError(
                 f"{self.state} is broken, or of another configuration: undo what was changed "

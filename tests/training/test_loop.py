@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import pytest
 import torch
-from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -181,18 +180,6 @@ def test_a_state_of_another_configuration_or_a_broken_one_is_named(
     message = rf"^\S+line\.state is broken, or of another configuration: undo .*\(.*{problem}.*\)$"
     with pytest.raises(TrainingError, match=message):
         _run(config, stage())
-
-
-def test_a_gpu_that_is_full_does_not_make_a_state_a_broken_one(
-    config: FitConfig, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: Any, **__: Any) -> None:
-        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
-
-    _run(replace(config, steps=3))
-    monkeypatch.setattr(Accelerator, "load_state", full)
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        _run(config)
 
 
 def test_a_second_training_in_a_directory_is_refused(config: FitConfig) -> None:
