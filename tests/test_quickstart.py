@@ -203,7 +203,7 @@ def test_a_comfyui_cut_off_while_it_is_unpacked_does_not_look_finished(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(shutil, "copyfileobj", die)
+        patch.setattr(tarfile, "copyfileobj", die)
         with pytest.raises(Killed):
             quickstart.main(["setup"])
     assert not (project / ".comfyui").exists()
@@ -221,27 +221,7 @@ def test_an_archive_with_another_hash_is_refused(
     with pytest.raises(QuickstartError):
         quickstart.fetch_comfyui(Path(sys.executable), project / ".comfyui", source)
     assert "DO NOT MATCH THE HASHES" in capfd.readouterr().err
-    assert list(project.iterdir()) == []
-
-
-@pytest.mark.parametrize("inner", ["../outside", "comfy/../../../outside", "/outside"])
-def test_a_member_that_leads_out_of_its_folder_is_refused(tmp_path: Path, inner: str) -> None:
-    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as tar:
-        add_file(tar, f"evil/vendor/ComfyUI/{inner}")
-    with pytest.raises(QuickstartError, match="leads out of its folder"):
-        quickstart.extract(tmp_path / "evil.tar.gz", "vendor/ComfyUI", tmp_path / "in" / "here")
-    assert files_in(tmp_path) == {"evil.tar.gz"}
-
-
-@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE])
-def test_a_member_that_is_no_plain_file_is_refused(tmp_path: Path, kind: bytes) -> None:
-    with tarfile.open(tmp_path / "evil.tar.gz", "w:gz") as tar:
-        member = tarfile.TarInfo("evil/vendor/ComfyUI/main.py")
-        member.type = kind
-        member.linkname = "evil/elsewhere"
-        tar.addfile(member)
-    with pytest.raises(QuickstartError, match="is a link"):
-        quickstart.extract(tmp_path / "evil.tar.gz", "vendor/ComfyUI", tmp_path / "here")
+    assert not (project / ".comfyui").exists()
 
 
 def test_a_command_that_fails_is_shown_with_what_it_said(
