@@ -71,7 +71,7 @@ def _smooth(colors: Tensor, lightness: Tensor) -> Tensor:
     plain = median_blur(framed, 3)[..., 1:-1, 1:-1]  # the grain of old photos is no edge
     sums = torch.cat([colors * trust, trust], dim=1)
     for number in range(1, ROUNDS + 1):
-        share = 1.5 * 4 ** (ROUNDS - number) / (4**ROUNDS - 1)  # equation 14
+        share = 1.5 * 4 ** (ROUNDS - number) / (4**ROUNDS - 1)  # of all rounds, rows and columns: 1
         for dim in (3, 2):
             alike = torch.exp(-((plain.diff(dim=dim) / CONTRAST) ** 2))
             sums = _solve(sums.movedim(dim, 0), share * SMOOTHNESS * alike.movedim(dim, 0))
