@@ -9,6 +9,8 @@ from pathlib import Path
 
 SHARE = Path("/usr/share")
 
+LARGEST = 64 * 2**20
+"""Bytes of a picture; an archive of a few KB can hold what claims to be any size."""
 BROKEN = (
     *(OSError, EOFError, ValueError, IndexError, RuntimeError, struct.error, zlib.error),
     *(tarfile.TarError, zipfile.BadZipFile),
@@ -55,7 +57,10 @@ def read_sources(listed: dict[str, str], locate: Callable[[str], Path]) -> Itera
                     f"{file} is cut short, or is no archive (Qt resources, ZIP or tar)."
                 ) from error
         if inner not in archives[file]:
-            raise SourceError(f"{file} holds no {inner}: it is another version than was listed.")
+            raise SourceError(
+                f"{file} holds no {inner}, or one above {LARGEST // 2**20} MiB: it is another "
+                "version than was listed."
+            )
         yield archives[file][inner]
 
 
@@ -65,14 +70,14 @@ def _read(file: Path, wanted: Container[str]) -> Iterator[tuple[str, bytes]]:
         yield from (entry for entry in resources(file.read_bytes()) if entry[0] in wanted)
     elif zipfile.is_zipfile(file):
         with zipfile.ZipFile(file) as archive:
-            for name in archive.namelist():
-                if name in wanted:
-                    yield name, archive.read(name)
+            for info in archive.infolist():
+                if info.filename in wanted and info.file_size <= LARGEST:
+                    yield info.filename, archive.read(info)
     else:
         with tarfile.open(file) as archive:
             for member in filter(tarfile.TarInfo.isreg, archive):
                 data = archive.extractfile(member) if member.name in wanted else None
-                if data:
+                if data and not member.issparse() and member.size <= LARGEST:
                     yield member.name, data.read()
 
 

@@ -7,7 +7,9 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from sparse_archives import add_sparse
 
+from lcad_nodes.scenes import packages
 from lcad_nodes.scenes.packages import SourceError, read_sources, resources
 
 
@@ -86,6 +88,23 @@ def test_an_archive_cut_short_is_named(tmp_path: Path, archive: str) -> None:
     (tmp_path / archive).write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SourceError, match=f"{archive} is cut short, or is no archive"):
         list(read_sources({"cow": f"{archive}:erase/cow.webp"}, tmp_path.joinpath))
+
+
+@pytest.mark.parametrize("name", ["hole.png", "huge.png"])
+@pytest.mark.parametrize("archive", ["a.tgz", "b.zip"])
+def test_what_would_fill_the_memory_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: str, name: str
+) -> None:
+    monkeypatch.setattr(packages, "LARGEST", 2**20)
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
+        add_sparse(tar, "hole.png", 2**29)
+        entry = tarfile.TarInfo("huge.png")
+        entry.size = 2**20 + 1
+        tar.addfile(entry, io.BytesIO(bytes(entry.size)))
+    with zipfile.ZipFile(tmp_path / "b.zip", "w", zipfile.ZIP_DEFLATED) as zipped:
+        zipped.writestr("huge.png", bytes(2**20 + 1))
+    with pytest.raises(SourceError, match=rf"{archive} holds no {name}, or one above 1 MiB"):
+        list(read_sources({"one": f"{archive}:{name}"}, tmp_path.joinpath))
 
 
 def test_of_an_archive_only_what_is_listed_is_read(
