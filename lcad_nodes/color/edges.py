@@ -69,13 +69,12 @@ def _smooth(colors: Tensor, lightness: Tensor) -> Tensor:
     trust = _trust(lightness)
     framed = pad(lightness, (1, 1, 1, 1), mode="replicate")
     plain = median_blur(framed, 3)[..., 1:-1, 1:-1]  # the grain of old photos is no edge
+    weights = {d: torch.exp(-((plain.diff(dim=d) / CONTRAST) ** 2)).movedim(d, 0) for d in (3, 2)}
     sums = torch.cat([colors * trust, trust], dim=1)
     for number in range(1, ROUNDS + 1):
         share = 1.5 * 4 ** (ROUNDS - number) / (4**ROUNDS - 1)  # of all rounds, rows and columns: 1
-        for dim in (3, 2):
-            alike = torch.exp(-((plain.diff(dim=dim) / CONTRAST) ** 2))
-            sums = _solve(sums.movedim(dim, 0), share * SMOOTHNESS * alike.movedim(dim, 0))
-            sums = sums.movedim(0, dim)
+        for dim, weight in weights.items():
+            sums = _solve(sums.movedim(dim, 0), share * SMOOTHNESS * weight).movedim(0, dim)
     return sums[:, :-1] / sums[:, -1:]
 
 

@@ -21,6 +21,7 @@ GAP = 6  # px between the tiles of a sheet
 LINE = 12  # px of one line of text
 LINES = 3  # lines of text beneath a tile
 LETTER = 6  # px of one letter
+FORMULA = ("=", "+", "-", "@")  # what a spreadsheet computes begins with
 
 Figures = Mapping[str, Mapping[str, Estimate]]
 """By what was measured (a model, a variation, a method) and the figure's name."""
@@ -120,9 +121,11 @@ def cell(found: Estimate | None, form: str) -> str:
 
 
 def as_csv(rows: Iterable[Sequence[object]]) -> str:
-    """Rows for other programs."""
+    """Rows for other programs, in which spreadsheets find no formulas."""
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    csv.writer(text).writerows(
+        [f"'{c}" if isinstance(c, str) and c[:1] in FORMULA else c for c in row] for row in rows
+    )
     return text.getvalue()
 
 

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from .config import FitConfig
+from .config import ConfigError, FitConfig
 
 Log = Callable[[dict[str, float], int], None]
 """Takes the figures of a step, and which it is."""
@@ -34,9 +34,20 @@ class Table:
     """
 
     def __init__(self, path: Path, step: int) -> None:
-        """Keep the entries up to a step, if there are any."""
+        """Keep the entries up to a step, if there are any.
+
+        Raises:
+            ConfigError: if the file is no table with whole numbers for steps.
+        """
         self.path = path
-        kept = [row for row in self._entries() if int(row["step"]) <= step]
+        try:
+            kept = [row for row in self._entries() if int(row["step"]) <= step]
+        except (KeyError, ValueError, csv.Error) as error:
+            raise ConfigError(
+                f"{self.path} is not as training writes it: expected columns between commas, one "
+                "of them step with whole numbers. Has another program saved it? Put it elsewhere, "
+                f"and a new one begins ({type(error).__name__}: {error})"
+            ) from error
         self.columns = list(kept[0]) if kept else []
         self._write(kept)
 
@@ -54,7 +65,7 @@ class Table:
         """What the file holds, but for a last line that a kill cut short."""
         if not self.path.exists():
             return []
-        with self.path.open(newline="", encoding="utf-8") as file:
+        with self.path.open(newline="", encoding="utf-8-sig") as file:
             whole = (line for line in file if line.endswith("\n"))
             return [row for row in csv.DictReader(whole) if None not in row.values()]
 

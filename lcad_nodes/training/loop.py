@@ -235,6 +235,8 @@ class Fit:
     def _load(self) -> None:
         try:
             self.accelerator.load_state(str(self.state))
+        except torch.cuda.OutOfMemoryError:  # a RuntimeError, but not the state's fault
+            raise
         except UNREADABLE as error:
             raise TrainingError(
                 f"{self.state} is broken, or of another configuration: undo what was changed "

@@ -56,6 +56,11 @@ def test_figures_for_other_programs(tmp_path: Path) -> None:
     assert (second["value"], second["low"], second["high"]) == ("9.0", "", "")
 
 
+def test_spreadsheets_find_no_formulas() -> None:
+    text = figures_csv({"=1+1": {"FID": Estimate(-9.0, nan, nan, 7)}})
+    assert text.splitlines()[1] == "'=1+1,FID,-9.0,,,7"
+
+
 def test_a_sheet_has_every_picture_in_its_place() -> None:
     red, blue = torch.zeros(2, 3, SIDE, 2 * SIDE)
     red[0], blue[2] = 1, 1

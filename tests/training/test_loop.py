@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -182,6 +183,18 @@ def test_a_state_of_another_configuration_or_a_broken_one_is_named(
         _run(config, stage())
 
 
+def test_a_gpu_that_is_full_does_not_make_a_state_a_broken_one(
+    config: FitConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    _run(replace(config, steps=3))
+    monkeypatch.setattr(Accelerator, "load_state", full)
+    with pytest.raises(torch.cuda.OutOfMemoryError):
+        _run(config)
+
+
 def test_a_second_training_in_a_directory_is_refused(config: FitConfig) -> None:
     def batches(first: int) -> Iterator[Tensor]:
         with pytest.raises(ConfigError, match=r"directory = .*another training of line"):
@@ -259,6 +272,33 @@ def test_an_entry_that_was_cut_short_is_dropped(config: FitConfig) -> None:
     path.write_text("", encoding="utf-8")
     _run(replace(config, steps=5))
     assert [row["step"] for row in _table(config)] == ["5"]
+
+
+@pytest.mark.parametrize(
+    ("saved", "problem"),
+    [
+        (lambda text: "\ufeff" + text, ""),
+        (lambda text: text.replace(",", ";"), "KeyError"),
+        (lambda text: text.replace("\n2,", "\n2.0,"), "'2.0'"),
+        (lambda text: text.replace("step", "Schritt"), "KeyError"),
+        (lambda text: "\udcff" + text, "UnicodeDecodeError"),
+    ],
+)
+def test_a_log_that_a_spreadsheet_saved_is_read_or_named(
+    config: FitConfig, saved: Callable[[str], str], problem: str
+) -> None:
+    _run(replace(config, steps=3))
+    whole = _table(config)
+    path = Path(config.directory, "line.csv")
+    text = saved(path.read_text(encoding="utf-8"))
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
+    if problem:
+        with pytest.raises(ConfigError, match=rf"line\.csv is not as .*step .*{problem}"):
+            _run(replace(config, steps=4))
+        assert path.read_bytes() == text.encode(errors="surrogateescape")
+    else:
+        _run(replace(config, steps=4))
+        assert _table(config)[:-1] == whole
 
 
 def test_a_full_disk_takes_nothing_from_the_log(
