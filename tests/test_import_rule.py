@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "model": {"torch"},
     "color": {"torch", "kornia"},
     "files": PICTURES,
-    "scenes": {".color", ".files", *TORCH, "kornia"},
+    "scenes": {".color", ".files", *TORCH, "kornia", "mitsuba", "trimesh"},
     "training": {".model", ".color", ".files", ".scenes", *TRAINING},
     "evaluation": {".model", ".color", ".files", ".scenes", *TRAINING},
     "client": {".files", *PICTURES, "aiohttp", "tqdm"},

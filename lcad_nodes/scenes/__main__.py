@@ -16,6 +16,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m lcad_nodes.scenes")
     parser.add_argument("--stamps", type=Path, nargs="+", required=True, help="folders of cut-outs")
     parser.add_argument("--photos", type=Path, nargs="*", default=[], help="photographs or folders")
+    parser.add_argument("--people", type=Path, nargs="*", default=[], help="folders of people")
     parser.add_argument("--out", type=Path, required=True, help="the PNG to write")
     parser.add_argument("--size", type=int, default=256, help="side of a scene in pixels")
     parser.add_argument("--count", type=int, default=40, help="number of scenes")
@@ -25,7 +26,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with told_plainly():
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        builder = SceneBuilder(options.stamps, options.photos, options.size, options.split)
+        builder = SceneBuilder(
+            options.stamps, options.photos, options.size, options.split, options.people
+        )
         scenes = [builder.build(options.seed + index) for index in range(options.count)]
     contact_sheet(scenes, columns=8).save(options.out)
     logger.info("%d scenes in %s", len(scenes), options.out)

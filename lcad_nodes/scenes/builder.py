@@ -9,13 +9,14 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 from torch import Tensor
 
 from .aging import Ager
 from .backgrounds import Size, crop, plain, read_photos, studio, surface
 from .captions import GRAMMAR, Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
+from .dressed import DressedPerson, read_people
 from .recolor import PAINTS, Painter, draw_terms
 from .segments import Box, SegmentedPhoto, read_segmented
 from .shadows import darken, floor_shadow, soft_shadow
@@ -25,6 +26,10 @@ Description = Literal["any", "full", "none"]
 
 SEGMENTED = 0.2
 """Share of the scenes drawn freely that are photographs whose own things are painted."""
+PEOPLE = 0.35
+"""Share of the other scenes drawn freely that are people in clothes that are painted."""
+ALL_NATURAL, PAINTED, DYED = 0.3, 0.75, 0.15
+"""Shares of scenes of people that nothing is painted in; of clothes, and of hair, of the others."""
 COLUMNS, MEASURED_COLUMNS = 0.4, 0.2
 """Shares of scenes of several objects that are columns, not rows: drawn freely, and measured."""
 UNORDERED = 0.5
@@ -129,13 +134,14 @@ def places_in_line(count: int, axis: int) -> Sequence[str | None]:
 
 @dataclass(frozen=True)
 class _Placed:
-    """An object to be drawn: its picture, its left and top, and what it is."""
+    """An object to be drawn: its picture, its left and top, what it is, and who wears it."""
 
     image: Image.Image
     corner: tuple[int, int]
     name: str
     color: str | None
     place: str | None
+    wearer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -164,20 +170,28 @@ class SceneBuilder:
         stamps: folders of cut-outs (see `cutouts.read_cutouts`).
         photos: photographs, or folders of them, for backgrounds and natural color; may be empty.
         size: the scenes' side in pixels.
-        split: which cut-outs and photographs to use; a fifth of each is held out.
+        split: which cut-outs, photographs and people to use; a fifth of each is held out.
+        people: folders of people (see `dressed.read_people`); may be empty.
 
     Raises:
         StampsError: `stamps` hold no usable cut-outs of the split.
         PhotosError: a path of `photos` is missing, or none is of the split.
+        PeopleError: a folder of `people` has nobody of the split.
     """
 
     def __init__(
-        self, stamps: Sequence[Path], photos: Sequence[Path], size: int, split: Split
+        self,
+        stamps: Sequence[Path],
+        photos: Sequence[Path],
+        size: int,
+        split: Split,
+        people: Sequence[Path] = (),
     ) -> None:
         self.size = size
         self._cutouts = read_cutouts(stamps, split)
         self._photos = read_photos(photos, split)
         self._segmented = read_segmented(photos, split)
+        self._people = read_people(people, split)
         self._painter = Painter()
         self._ager = Ager()
 
@@ -217,6 +231,8 @@ class SceneBuilder:
         size, painted = (self.size, self.size), description == "full"
         if free and self._segmented and rng.random() < SEGMENTED:
             made = self._recolor(size, rng)
+        elif free and self._people and rng.random() < PEOPLE:
+            made = self._dress(size, rng)
         else:
             count = self._count(rng) if objects is None else objects
             made = self._arrange(size, count, kinds, rng, basic=not free, painted=painted)
@@ -284,6 +300,29 @@ class SceneBuilder:
                 image = Image.fromarray(self._painter.paint(pixels, color, rng))
                 placed.append(_Placed(image, (left, top), name, color, place))
         return _Arrangement(ground, None, placed, same, real=True)
+
+    def _dress(self, size: Size, rng: np.random.Generator) -> _Arrangement:
+        """People side by side on a background, with some of what they wear painted."""
+        ground, ground_color = self._ground(size, rng, natural=False, basic=False)
+        count = int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15]))
+        layout = _Layout(size, count, axis=0)
+        natural = rng.random() < ALL_NATURAL
+        placed: list[_Placed] = []
+        for index, place in enumerate(places_in_line(count, axis=0)):
+            person = _stand(self._people[rng.integers(len(self._people))], layout, rng)
+            left, top = layout.corner(index, person.image.size, rng)
+            top = top if person.whole else size[1] - person.image.height
+            ground = _paste(person.image, (left, top), ground, rng)
+            placed = [_behind(thing, person.image, (left, top)) for thing in placed]
+            chances = [0 if natural else DYED if t.name == "hair" else PAINTED for t in person.worn]
+            worn = [t for t, p in zip(person.worn, chances, strict=True) if rng.random() < p]
+            chosen = rng.permutation(len(worn))[: 2 if count == 1 else 1]
+            for thing in (worn[i] for i in sorted(chosen)):
+                color = draw_terms(1, rng, basic=False, apart=False)[0]
+                image = Image.fromarray(self._painter.paint(np.asarray(thing.shading), color, rng))
+                wearer = person.who if rng.random() < 0.5 else None
+                placed.append(_Placed(image, (left, top), thing.name, color, place, wearer))
+        return _Arrangement(ground, ground_color, placed, False, real=True)
 
     def _develop(self, image: Image.Image, rng: np.random.Generator, *, old: bool) -> Tensor:
         """3,H,W in [0, 1] of a finished picture, aged if it is to be old."""
@@ -376,6 +415,38 @@ def _left_and_right(shading: Image.Image) -> int:
     return left + right
 
 
+def _stand(person: DressedPerson, layout: _Layout, rng: np.random.Generator) -> DressedPerson:
+    """A person mirrored at random, and as large as there is room, or a little less."""
+    room = np.array(layout.size) * [1.1 / layout.count, 1] * rng.uniform(0.6, 1)
+    scale = float((room / np.array(person.image.size)).min())
+    width, height = (max(1, round(side * scale)) for side in person.image.size)
+    person = person.resized((width, height))
+    return person.mirrored() if rng.random() < 0.5 else person
+
+
+def _paste(
+    image: Image.Image, corner: tuple[int, int], ground: Image.Image, rng: np.random.Generator
+) -> Image.Image:
+    """A person put before a ground, with a soft shadow at times."""
+    layer = Image.new("L", ground.size)
+    layer.paste(image.getchannel("A"), corner)
+    if rng.random() < 0.35:
+        ground = darken(ground, soft_shadow(layer, rng))
+    ground = ground.copy()
+    ground.paste(image, corner, image)
+    return ground
+
+
+def _behind(thing: _Placed, image: Image.Image, corner: tuple[int, int]) -> _Placed:
+    """A thing less what a picture with an outline, put before it at a corner, hides."""
+    hidden = Image.new("L", thing.image.size)
+    shift = (corner[0] - thing.corner[0], corner[1] - thing.corner[1])
+    hidden.paste(image.getchannel("A"), shift)
+    left = thing.image.copy()
+    left.putalpha(ImageChops.subtract(left.getchannel("A"), hidden))
+    return replace(thing, image=left)
+
+
 def _around(chosen: SegmentedPhoto, size: Size, rng: np.random.Generator) -> Box:
     """A box of a size's shape about one of a photograph's things: left, top, right, bottom."""
     whole, wanted = np.array(chosen.photo.size), np.array(size)
@@ -447,7 +518,7 @@ def _mentions(
     """What is said of each object, with its place or without; None: nothing."""
     if description == "none" or (description == "any" and rng.random() < 0.1):
         return [None] * len(placed)
-    full = [Mention(o.name, o.color, o.place if placing else None) for o in placed]
+    full = [Mention(o.name, o.color, o.place if placing else None, o.wearer) for o in placed]
     if description == "full" or not placed or rng.random() < 0.8:
         return list(full)
     partial: list[Mention | None] = list(full)

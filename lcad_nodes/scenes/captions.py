@@ -36,11 +36,13 @@ class Mention:
         name: what it is ("dump truck").
         color: the color named, or None.
         place: where it is (one of `WHERE`), or None where that is not said.
+        wearer: who wears it ("woman"), or None where that is not said.
     """
 
     name: str
     color: str | None
     place: str | None = None
+    wearer: str | None = None
 
 
 def describe(
@@ -68,8 +70,8 @@ def describe(
 
 
 def article(words: str) -> str:
-    """`words` with "a" or "an" before, unless they are plural."""
-    if _plural(words):
+    """`words` with "a" or "an" before, unless they are plural or hair."""
+    if _plural(words) or words.endswith("hair"):
         return words
     vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "uk "))
     return f"{'an' if vowel else 'a'} {words}"
@@ -81,6 +83,8 @@ def _plural(name: str) -> bool:
 
 def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
     colored = f"{mention.color} {mention.name}" if mention.color else mention.name
+    if mention.wearer:
+        return _worn(mention, colored, style)
     verb = "are" if _plural(mention.name) else "is"
     if places and style == "clause" and mention.color:
         noun = "one" if again and verb == "is" else mention.name
@@ -91,6 +95,24 @@ def _phrase(mention: Mention, style: str, places: bool, *, again: bool) -> str:
     if style == "clause" and mention.color:
         return f"the {mention.name} {verb} {mention.color}"
     return colored if style == "bare" else article(colored)
+
+
+def _worn(mention: Mention, colored: str, style: str) -> str:
+    """ "a woman in a red dress", "the left woman's dress is red"."""
+    who = str(mention.wearer)
+    if style == "clause" and mention.color:
+        owner = _with_place(who, mention.place) if mention.place else who
+        verb = "are" if _plural(mention.name) else "is"
+        return f"the {owner}'s {mention.name} {verb} {mention.color}"
+    joint = "with" if mention.name == "hair" else "in"
+    if style == "bare":
+        return f"{_somewhere(who, mention.place)} {joint} {colored}"
+    one = f"the {who}" if mention.place else article(who)
+    return f"{_somewhere(one, mention.place)} {joint} {article(colored)}"
+
+
+def _somewhere(noun: str, place: str | None) -> str:
+    return f"{noun} {WHERE[place]}" if place else noun
 
 
 def _with_place(noun: str, place: str) -> str:

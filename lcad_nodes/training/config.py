@@ -17,7 +17,7 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
-OF_SCENES = ("photos", "split", "simple", "natural", "unplaced")
+OF_SCENES = ("photos", "people", "split", "simple", "natural", "unplaced")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
@@ -35,7 +35,8 @@ class DataConfig:
         stamps: folders of cut-outs with alpha and captions, for made-up scenes (see
             `scenes`), which bring every level of description themselves.
         photos: photographs, or folders of them, for the backgrounds of scenes.
-        split: which of both scenes are made of: those to `train` on, or the fifth that is
+        people: folders of rendered people in clothes (see `scenes.people`), for scenes of them.
+        split: which of all these scenes are made of: those to `train` on, or the fifth that is
             `held_out`.
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
@@ -57,6 +58,7 @@ class DataConfig:
 
     stamps: tuple[str, ...] = ()
     photos: tuple[str, ...] = ()
+    people: tuple[str, ...] = ()
     split: Literal["train", "held_out"] = "train"
     simple: float = 0.0
     natural: float = 0.0
@@ -98,7 +100,7 @@ class DataConfig:
         Raises:
             ConfigError: if a path leads nowhere; shards may be addresses and are not looked for.
         """
-        paths = (*self.stamps, *self.photos, self.folder, self.captions)
+        paths = (*self.stamps, *self.photos, *self.people, self.folder, self.captions)
         if missing := [path for path in paths if path and not Path(path).exists()]:
             raise ConfigError(f"data: there is no {' and no '.join(missing)}")
 

@@ -1,8 +1,10 @@
 """Scenes with a known truth."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -210,3 +212,50 @@ def test_the_command_writes_a_sheet(stamps: Path, photos: Path, tmp_path: Path) 
     main([*options, "--size", "64", "--count", "9"])
     with Image.open(out) as sheet:
         assert sheet.size == (8 * 64, 2 * (64 + 44))
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six men: skin, a jacket above trousers, and what covers them."""
+    folder = tmp_path_factory.mktemp("people")
+    y, x = np.mgrid[0:96, 0:64]
+    light = 90 + x + (y % 7)
+    skin = np.stack([light * 1.1, light * 0.8, light * 0.65, light * 0 + 255], axis=-1)
+    parts = np.zeros((96, 64, 3), np.uint8)
+    parts[24:60, :, 0], parts[60:, :, 1] = 255, 255
+    for number in range(6):
+        Image.fromarray(skin.clip(0, 255).astype(np.uint8)).save(folder / f"man-{number:04d}.png")
+        Image.fromarray(parts).save(folder / f"man-{number:04d}.parts.png")
+        about = {"who": "man", "frame": "bust", "worn": ["jacket", "trousers", "hair"]}
+        (folder / f"man-{number:04d}.json").write_text(json.dumps(about), encoding="utf-8")
+    return folder
+
+
+def test_people_wear_the_colors_that_are_named_and_keep_their_skin(
+    stamps: Path, people: Path
+) -> None:
+    builder = SceneBuilder([stamps], [], SIZE, "train", [people])
+    scenes = [builder.build(seed) for seed in range(300)]
+    dressed = [s for s in scenes if {o.name for o in s.objects} & {"jacket", "trousers"}]
+    assert 0.1 < len(dressed) / 300 < 0.4
+    assert any("man" in scene.text.lower().split() for scene in dressed)
+    right = []
+    for scene in dressed:
+        assert {thing.name for thing in scene.objects} <= {"jacket", "trousers"}
+        for thing in scene.objects:
+            if thing.color in TERMS and thing.mask.sum() > 200:
+                mean = rgb_to_lab(scene.image[None])[0, :, thing.mask > 0].mean(dim=1)
+                right.append(bool(color_matches(mean, thing.color)))
+    assert len(right) > 30
+    assert sum(right) / len(right) > 0.85  # some are aged, and their noise is not
+    faces = [s for s in scenes if not s.objects and not s.text]
+    assert faces
+
+
+def test_scenes_without_people_do_not_change_when_there_are_some(
+    stamps: Path, people: Path, builder: SceneBuilder, photos: Path
+) -> None:
+    other = SceneBuilder([stamps], [photos], SIZE, "train", [people])
+    for seed in range(6):
+        asked = {"objects": 1 + seed % 3, "description": "full"}
+        assert same(builder.build(seed, **asked), other.build(seed, **asked))

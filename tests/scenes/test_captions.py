@@ -92,3 +92,24 @@ def test_one_of_four_is_found_by_its_place_in_the_row() -> None:
         "the second cup from the right is green, the rightmost cup is pink"
     ) in texts
     assert any("the blue cup second from the left" in text for text in texts)
+
+
+def test_what_somebody_wears_is_told_of_them() -> None:
+    told = set()
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        worn = Mention("dress", "red", wearer="woman"), Mention("jeans", "blue", wearer="man")
+        text, phrases = describe(worn, None, rng)
+        assert all(phrase in text for phrase in phrases)
+        told.add(text.lower().removesuffix("."))
+        placed = [Mention("hair", "gray", "left", "boy"), Mention("jeans", "blue", "right", "man")]
+        told.update(phrase.lower() for phrase in describe(placed, None, rng)[1])
+    assert told >= {
+        "a woman in a red dress and a man in blue jeans",
+        "woman in red dress, man in blue jeans",
+        "the woman's dress is red, the man's jeans are blue",
+        "the boy on the left with gray hair",
+        "the left boy's hair is gray",
+        "man on the right in blue jeans",
+        "the right man's jeans are blue",
+    }

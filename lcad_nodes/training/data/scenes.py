@@ -18,8 +18,10 @@ class Scenes(Dataset[Sample]):
 
     def __init__(self, config: DataConfig) -> None:
         """Read the cut-outs and photographs."""
-        stamps, photos = (list(map(Path, paths)) for paths in (config.stamps, config.photos))
-        self.builder = SceneBuilder(stamps, photos, config.size, config.split)
+        stamps, photos, people = (
+            list(map(Path, paths)) for paths in (config.stamps, config.photos, config.people)
+        )
+        self.builder = SceneBuilder(stamps, photos, config.size, config.split, people)
         self.config = config
 
     def __getitem__(self, number: int) -> Sample:
