@@ -13,7 +13,7 @@ import pytest
 import torch
 from comfyui_server import Server, start
 from golden_weights import GOLDEN, Golden, golden_state_dict, text_encoder_state_dict
-from made_up_pictures import write_photos, write_stamps
+from made_up_pictures import write_people, write_photos, write_stamps
 from safetensors.torch import load_file, save_file
 from small_wordnet import write_wordnet
 from torch import Tensor
@@ -76,6 +76,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of twenty pictures of noise in place of photographs."""
     folder = tmp_path_factory.mktemp("photos")
     write_photos(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of twelve men, in clothes that can be painted."""
+    folder = tmp_path_factory.mktemp("people")
+    write_people(folder)
     return folder
 
 

@@ -1,5 +1,6 @@
 """Made-up cut-outs and photographs, so that no package of pictures has to be installed."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,20 @@ def write_stamps(folder: Path) -> None:
         stem = f"{name.replace(' ', '_')}_{'abcdefgh'[index % 7]}x{index}y"
         _shaded(TINTS[index % 5], 0.4 + 0.05 * (index % 9)).save(folder / f"{stem}.png")
         (folder / f"{stem}.txt").write_text(f"A red {name}.\nfr=Un objet.\n", encoding="utf-8")
+
+
+def write_people(folder: Path) -> None:
+    """Write twelve men: skin, a jacket above trousers, and what covers them."""
+    y, x = np.mgrid[0:96, 0:64]
+    light = 90 + x + (y % 7)
+    skin = np.stack([light * 1.1, light * 0.8, light * 0.65, light * 0 + 255], axis=-1)
+    parts = np.zeros((96, 64, 3), np.uint8)
+    parts[24:60, :, 0], parts[60:, :, 1] = 255, 255
+    for number in range(12):
+        Image.fromarray(skin.clip(0, 255).astype(np.uint8)).save(folder / f"man-{number:04d}.png")
+        Image.fromarray(parts).save(folder / f"man-{number:04d}.parts.png")
+        about = {"who": "man", "frame": "bust", "worn": ["jacket", "trousers", "hair"]}
+        (folder / f"man-{number:04d}.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def write_photos(folder: Path) -> None:

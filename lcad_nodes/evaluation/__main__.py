@@ -47,7 +47,14 @@ def _mini(options: argparse.Namespace) -> str:
 
     make_folder(options.out)  # before what takes long
     colorizer = _colorizer(options, options.checkpoint)
-    results = measure(colorizer, options.stamps, options.photos, options.scenes, options.kinds)
+    results = measure(
+        colorizer,
+        options.stamps,
+        options.photos,
+        options.scenes,
+        options.kinds,
+        options.people,
+    )
     return write(results, options.out)
 
 
@@ -125,6 +132,9 @@ def _parser() -> argparse.ArgumentParser:
     _model_options(mini, scenes=200, steps=20, out=Path("runs/mini-targets"))
     mini.add_argument(
         "--kinds", nargs="+", default=[], help="measure these rows alone, such as one or several"
+    )
+    mini.add_argument(
+        "--people", type=Path, nargs="*", default=[], help="folders of people, to measure them too"
     )
     ablations = commands.add_parser("ablations", help="what each part of the method is worth")
     # There are many variations: on two cores, this takes about half an hour.

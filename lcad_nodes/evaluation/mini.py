@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ..color.lab import gray, lightness
 from ..color.lock import lock_lightness
 from ..color.measures import colorfulness, psnr, ssim
-from ..scenes.builder import Kinds, Scene, SceneBuilder
+from ..scenes.builder import SKIN, Kinds, Scene, SceneBuilder
 from ..scenes.described import describe_photos
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, guide, unguided
@@ -24,6 +24,7 @@ from .scoring import (
     column,
     hits,
     in_batches,
+    inside,
     named,
     outside,
     recolored,
@@ -139,6 +140,9 @@ ROWS = (
         "trained on", "binding on photographs of the training set, guidance", ratio, None, unit="%"
     ),
     Row("trained on", "the same without guidance", _unguided, None, unit="%"),
+    Row("people", "color accuracy of what 1-2 people wear", ratio, None, unit="%"),
+    Row("skin", "mean ΔE2000 to the truth of their skin, of which nothing is said", mean, None),
+    Row("gray skin", "the same of the gray photo", mean, None),
 )
 
 
@@ -212,6 +216,13 @@ class Measurement:
     def trained_on(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure like `held_out` a photograph that training scenes were made of."""
         self._of_one("trained on", scenes, seed)
+
+    def people(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure people: the colors of what they wear, and their skin."""
+        pictures = self._described(scenes, seed)
+        self.samples["people"] += hits(scenes, pictures)
+        self.samples["skin"] += inside(scenes, pictures, SKIN)
+        self.samples["gray skin"] += inside(scenes, gray(lightness(stack(scenes)[0])), SKIN)
 
     def undescribed(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure photographs of which nothing is said."""
@@ -309,6 +320,7 @@ def measure(
     photos: Sequence[Path],
     count: int,
     kinds: Sequence[str] = (),
+    people: Sequence[Path] = (),
 ) -> Measurement:
     """Measure the rows of the table.
 
@@ -319,12 +331,16 @@ def measure(
         count: scenes a row; of outlined photographs, all that there are.
         kinds: what to measure, by the names of `Measurement`'s methods; each fills some rows, and
             what it gives does not depend on the others. Empty: all.
+        people: folders of people (see `dressed.read_people`); none: their rows are left out.
 
     Raises:
         KindError: if one of them is none, or there is nothing to measure.
     """
     found = Measurement(colorizer)
-    steps = _steps(found, SceneBuilder(stamps, photos, SIDE, "held_out"), photos, count)
+    builder = SceneBuilder(stamps, photos, SIDE, "held_out", people)
+    steps = _steps(found, builder, photos, count)
+    if not people:
+        del steps["people"]
     if unknown := sorted(set(kinds) - set(steps)):
         raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(steps)}")
     for kind in kinds or steps:
@@ -349,6 +365,9 @@ def _steps(
     def natural(n: int) -> Scene:
         return builder.build(n, objects=0, description="none")
 
+    def dressed(n: int) -> Scene:
+        return builder.build(n, objects=1 + n % 2, kinds="people", description="full")
+
     def several(alike: Kinds, places: bool) -> Callable[[int], Scene]:
         return lambda n: builder.build(
             n, objects=2 + n % 2, kinds=alike, description="full", places=places
@@ -369,6 +388,7 @@ def _steps(
         "photograph": (found.photograph, describe_photos(photos, "held_out", SIDE, [1]), None),
         "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3]), None),
         "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3]), None),
+        "people": (found.people, *drawn(dressed)),
     }
 
 

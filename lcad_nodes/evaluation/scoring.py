@@ -54,7 +54,7 @@ def hits(scenes: Sequence[Scene], pictures: Tensor) -> Samples:
     return [
         (float(sum(_got_its_color(picture, thing) for thing in things)), float(len(things)))
         for scene, picture in zip(scenes, pictures, strict=True)
-        for things in [[(str(o.color), o.mask) for o in scene.objects if bool(o.mask.any())]]
+        for things in [[(o.color, o.mask) for o in scene.objects if o.color and o.mask.any()]]
     ]
 
 
@@ -67,6 +67,15 @@ def outside(scenes: Sequence[Scene], pictures: Tensor) -> Samples:
         for error, ground in zip(errors, grounds, strict=True)
         if bool(ground.any())
     ]
+
+
+def inside(scenes: Sequence[Scene], pictures: Tensor, name: str) -> Samples:
+    """The mean CIEDE2000 to the truth in all objects of a name; only where they are seen."""
+    errors = _differences(pictures, stack(scenes)[0])
+    found = [[o.mask for o in scene.objects if o.name == name] for scene in scenes]
+    masks = [torch.stack(alike).amax(dim=0) for alike in found if alike]
+    with_any = [error for error, alike in zip(errors, found, strict=True) if alike]
+    return [(_mean(e, mask),) for e, mask in zip(with_any, masks, strict=True) if bool(mask.any())]
 
 
 def told_apart(scenes: Sequence[Scene], pictures: Tensor, others: Tensor) -> Samples:

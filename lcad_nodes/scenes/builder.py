@@ -16,18 +16,20 @@ from .aging import Ager
 from .backgrounds import Size, crop, plain, read_photos, studio, surface
 from .captions import GRAMMAR, Mention, describe
 from .cutouts import CutOut, Split, read_cutouts
-from .dressed import DressedPerson, read_people
+from .dressed import HAIR, DressedPerson, read_people
 from .recolor import PAINTS, Painter, draw_terms
 from .segments import Box, SegmentedPhoto, read_segmented
 from .shadows import darken, floor_shadow, soft_shadow
 
-Kinds = Literal["any", "same", "different"]
+Kinds = Literal["any", "same", "different", "people"]
 Description = Literal["any", "full", "none"]
 
 SEGMENTED = 0.2
 """Share of the scenes drawn freely that are photographs whose own things are painted."""
 PEOPLE = 0.35
 """Share of the other scenes drawn freely that are people in clothes that are painted."""
+SKIN = "skin"
+"""What is seen of people besides what they wear, and is not painted."""
 ALL_NATURAL, PAINTED, DYED = 0.3, 0.75, 0.15
 """Shares of scenes of people that nothing is painted in; of clothes, and of hair, of the others."""
 COLUMNS, MEASURED_COLUMNS = 0.4, 0.2
@@ -134,7 +136,11 @@ def places_in_line(count: int, axis: int) -> Sequence[str | None]:
 
 @dataclass(frozen=True)
 class _Placed:
-    """An object to be drawn: its picture, its left and top, what it is, and who wears it."""
+    """An object to be drawn: its picture, its left and top, what it is, and who wears it.
+
+    Attributes:
+        told: whether a description may name it.
+    """
 
     image: Image.Image
     corner: tuple[int, int]
@@ -142,6 +148,7 @@ class _Placed:
     color: str | None
     place: str | None
     wearer: str | None = None
+    told: bool = True
 
 
 @dataclass(frozen=True)
@@ -214,7 +221,9 @@ class SceneBuilder:
             seed: zero or more; the same seed and arguments give the same scene.
             objects: how many objects, 0 to 3; None: at random, with few scenes of none.
             kinds: whether several objects are of one kind in different colors, or of different
-                kinds. Objects are all painted unless this is "any".
+                kinds; or whether they are people, each of whom wears one thing that is painted, and
+                whose skin is an object too, of which nothing is said. Objects are all painted
+                unless this is "any".
             description: "full" names every painted object and its color, and the background's
                 where it has one that nobody could guess; "none" names nothing.
             places: whether the description says where objects are; None: half the time, and of
@@ -222,17 +231,21 @@ class SceneBuilder:
 
         Raises:
             SceneError: `objects` is out of range, or there are too few cut-outs of different
-                names.
+                names, or no people.
         """
         if objects is not None and not 0 <= objects <= 3:
             raise SceneError(f"A scene has 0 to 3 objects, not {objects}.")
+        if kinds == "people" and not self._people:
+            raise SceneError("There are no people to make scenes of.")
         rng = np.random.default_rng(seed)
         free = objects is None and kinds == description == "any"
         size, painted = (self.size, self.size), description == "full"
         if free and self._segmented and rng.random() < SEGMENTED:
             made = self._recolor(size, rng)
+        elif kinds == "people":
+            made = self._dress(size, objects or 1, rng, basic=True)
         elif free and self._people and rng.random() < PEOPLE:
-            made = self._dress(size, rng)
+            made = self._dress(size, int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15])), rng)
         else:
             count = self._count(rng) if objects is None else objects
             made = self._arrange(size, count, kinds, rng, basic=not free, painted=painted)
@@ -301,27 +314,35 @@ class SceneBuilder:
                 placed.append(_Placed(image, (left, top), name, color, place))
         return _Arrangement(ground, None, placed, same, real=True)
 
-    def _dress(self, size: Size, rng: np.random.Generator) -> _Arrangement:
+    def _dress(
+        self, size: Size, count: int, rng: np.random.Generator, *, basic: bool = False
+    ) -> _Arrangement:
         """People side by side on a background, with some of what they wear painted."""
-        ground, ground_color = self._ground(size, rng, natural=False, basic=False)
-        count = int(rng.choice([1, 2, 3], p=[0.55, 0.3, 0.15]))
+        ground, ground_color = self._ground(size, rng, natural=False, basic=basic)
         layout = _Layout(size, count, axis=0)
-        natural = rng.random() < ALL_NATURAL
+        natural = not basic and rng.random() < ALL_NATURAL
         placed: list[_Placed] = []
         for index, place in enumerate(places_in_line(count, axis=0)):
             person = _stand(self._people[rng.integers(len(self._people))], layout, rng)
             left, top = layout.corner(index, person.image.size, rng)
-            top = top if person.whole else size[1] - person.image.height
-            ground = _paste(person.image, (left, top), ground, rng)
-            placed = [_behind(thing, person.image, (left, top)) for thing in placed]
-            chances = [0 if natural else DYED if t.name == "hair" else PAINTED for t in person.worn]
-            worn = [t for t, p in zip(person.worn, chances, strict=True) if rng.random() < p]
-            chosen = rng.permutation(len(worn))[: 2 if count == 1 else 1]
-            for thing in (worn[i] for i in sorted(chosen)):
-                color = draw_terms(1, rng, basic=False, apart=False)[0]
+            corner = left, top if person.whole else size[1] - person.image.height
+            ground = _paste(person.image, corner, ground, rng)
+            placed = [_behind(thing, person.image, corner) for thing in placed]
+            if basic:
+                worn = [thing for thing in person.worn if thing.name != HAIR][:1]
+                placed.append(_Placed(person.bare(), corner, SKIN, None, None, told=False))
+            else:
+                chances = [
+                    0 if natural else DYED if t.name == HAIR else PAINTED for t in person.worn
+                ]
+                worn = [t for t, p in zip(person.worn, chances, strict=True) if rng.random() < p]
+                chosen = rng.permutation(len(worn))[: 2 if count == 1 else 1]
+                worn = [worn[i] for i in sorted(chosen)]
+            for thing in worn:
+                color = draw_terms(1, rng, basic=basic, apart=False)[0]
                 image = Image.fromarray(self._painter.paint(np.asarray(thing.shading), color, rng))
                 wearer = person.who if rng.random() < 0.5 else None
-                placed.append(_Placed(image, (left, top), thing.name, color, place, wearer))
+                placed.append(_Placed(image, corner, thing.name, color, place, wearer))
         return _Arrangement(ground, ground_color, placed, False, real=True)
 
     def _develop(self, image: Image.Image, rng: np.random.Generator, *, old: bool) -> Tensor:
@@ -518,14 +539,16 @@ def _mentions(
     """What is said of each object, with its place or without; None: nothing."""
     if description == "none" or (description == "any" and rng.random() < 0.1):
         return [None] * len(placed)
-    full = [Mention(o.name, o.color, o.place if placing else None, o.wearer) for o in placed]
+    said = [
+        Mention(o.name, o.color, o.place if placing else None, o.wearer) if o.told else None
+        for o in placed
+    ]
     if description == "full" or not placed or rng.random() < 0.8:
-        return list(full)
-    partial: list[Mention | None] = list(full)
+        return said
     index = int(rng.integers(len(placed)))
-    colorless = not same and rng.random() < 0.5
-    partial[index] = replace(full[index], color=None) if colorless else None
-    return partial
+    colorless, mention = not same and rng.random() < 0.5, said[index]
+    said[index] = replace(mention, color=None) if colorless and mention else None
+    return said
 
 
 def contact_sheet(scenes: Sequence[Scene], columns: int) -> Image.Image:

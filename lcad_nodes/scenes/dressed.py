@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from ..files.pictures import BROKEN
 from .cutouts import Split, lab_of, shading, split_of
@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 LEAST = 0.02
 """Share of a person's picture that a thing worn must fill to count."""
+HAIR = "hair"
 WHOLE = "whole"
 """The frame of a person who is seen from head to foot; others are cut off below."""
 
@@ -47,6 +48,15 @@ class DressedPerson:
     whole: bool
     image: Image.Image
     worn: tuple[Worn, ...]
+
+    def bare(self) -> Image.Image:
+        """The picture without what can be painted."""
+        rest = self.image.getchannel("A")
+        for thing in self.worn:
+            rest = ImageChops.subtract(rest, thing.shading.getchannel("A"))
+        bare = self.image.copy()
+        bare.putalpha(rest)
+        return bare
 
     def mirrored(self) -> "DressedPerson":
         """The same, seen in a mirror."""

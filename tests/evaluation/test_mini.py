@@ -89,14 +89,14 @@ def test_without_luminance_the_decoder_gives_another_picture(
 
 @pytest.mark.slow
 def test_every_row_is_measured_and_written(
-    colorizer: Colorizer, stamps: Path, photos: Path, tmp_path: Path
+    colorizer: Colorizer, stamps: Path, photos: Path, people: Path, tmp_path: Path
 ) -> None:
     outlined = tmp_path / "photos"
     outlined.mkdir()
     noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
     for name in ("erase-gosling", "things-fish4", "things-plate", "things-screwdriver3"):
         Image.fromarray(noise).save(outlined / f"{name}.jpg")
-    measurement = mini.measure(colorizer, [stamps], [photos, outlined], 2)
+    measurement = mini.measure(colorizer, [stamps], [photos, outlined], 2, people=[people])
     figures = {row: found.count for row, found in measurement.figures().items()}
     photographs = {"photograph", "held out", "trained on"}
     for row in ROWS:
@@ -158,6 +158,8 @@ def test_a_kind_of_rows_that_does_not_exist_is_named_with_those_that_do(
 ) -> None:
     with pytest.raises(mini.KindError, match=r"no 'held out'.*held_out"):
         mini.measure(colorizer, [stamps], [], 1, ["one", "held out"])
+    with pytest.raises(mini.KindError, match="no 'people'"):
+        mini.measure(colorizer, [stamps], [], 1, ["people"])
 
 
 def test_nothing_to_measure_is_told(colorizer: Colorizer, stamps: Path) -> None:
@@ -205,7 +207,7 @@ def test_one_command_measures_held_out_scenes_and_prints_what_it_writes(
         build = module.SceneBuilder  # pyright: ignore[reportPrivateImportUsage]
 
         def remember(*of: Any, build: Any = build) -> Any:
-            splits.append(of[-1])
+            splits.append(of[3])
             return build(*of)
 
         monkeypatch.setattr(module, "SceneBuilder", remember)

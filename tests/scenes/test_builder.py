@@ -1,10 +1,8 @@
 """Scenes with a known truth."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -12,7 +10,7 @@ from PIL import Image
 from lcad_nodes.color.lab import rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches
 from lcad_nodes.scenes.__main__ import main
-from lcad_nodes.scenes.builder import Scene, SceneBuilder, SceneError
+from lcad_nodes.scenes.builder import SKIN, Scene, SceneBuilder, SceneError
 
 SIZE = 96
 
@@ -214,23 +212,6 @@ def test_the_command_writes_a_sheet(stamps: Path, photos: Path, tmp_path: Path) 
         assert sheet.size == (8 * 64, 2 * (64 + 44))
 
 
-@pytest.fixture(scope="module")
-def people(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six men: skin, a jacket above trousers, and what covers them."""
-    folder = tmp_path_factory.mktemp("people")
-    y, x = np.mgrid[0:96, 0:64]
-    light = 90 + x + (y % 7)
-    skin = np.stack([light * 1.1, light * 0.8, light * 0.65, light * 0 + 255], axis=-1)
-    parts = np.zeros((96, 64, 3), np.uint8)
-    parts[24:60, :, 0], parts[60:, :, 1] = 255, 255
-    for number in range(6):
-        Image.fromarray(skin.clip(0, 255).astype(np.uint8)).save(folder / f"man-{number:04d}.png")
-        Image.fromarray(parts).save(folder / f"man-{number:04d}.parts.png")
-        about = {"who": "man", "frame": "bust", "worn": ["jacket", "trousers", "hair"]}
-        (folder / f"man-{number:04d}.json").write_text(json.dumps(about), encoding="utf-8")
-    return folder
-
-
 def test_people_wear_the_colors_that_are_named_and_keep_their_skin(
     stamps: Path, people: Path
 ) -> None:
@@ -259,3 +240,24 @@ def test_scenes_without_people_do_not_change_when_there_are_some(
     for seed in range(6):
         asked = {"objects": 1 + seed % 3, "description": "full"}
         assert same(builder.build(seed, **asked), other.build(seed, **asked))
+
+
+def test_people_to_measure_with_wear_one_thing_each_and_have_skin(
+    stamps: Path, people: Path
+) -> None:
+    builder = SceneBuilder([stamps], [], SIZE, "held_out", [people])
+    for seed in range(20):
+        count = 1 + seed % 2
+        scene = builder.build(seed, objects=count, kinds="people", description="full")
+        skins = [thing for thing in scene.objects if thing.name == SKIN]
+        worn = [thing for thing in scene.objects if thing.name != SKIN]
+        assert len(skins) == len(worn) == count
+        assert all(thing.color in TERMS and thing.phrase for thing in worn)
+        assert not any(thing.color or thing.phrase for thing in skins)
+        for thing in worn:
+            assert not any((thing.mask * skin.mask).any() for skin in skins)
+
+
+def test_people_are_asked_for_in_vain_where_there_are_none(builder: SceneBuilder) -> None:
+    with pytest.raises(SceneError, match="no people"):
+        builder.build(0, kinds="people")
