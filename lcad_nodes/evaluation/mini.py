@@ -14,8 +14,9 @@ from tqdm import tqdm
 from ..color.lab import gray, lightness
 from ..color.lock import lock_lightness
 from ..color.measures import colorfulness, psnr, ssim
-from ..scenes.builder import SKIN, Kinds, Scene, SceneBuilder
+from ..scenes.builder import Kinds, Scene, SceneBuilder
 from ..scenes.described import describe_photos
+from ..scenes.dressed import SKIN
 from .bootstrap import Estimate, Means, Statistic, estimate, mean, ratio
 from .colorizer import Colorizer, guide, unguided
 from .report import Tile, figures_csv, markdown, sheet, tile, write_report

@@ -6,16 +6,19 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from ..files.pictures import PictureError, files_below, read_picture, shrunk
 from .cutouts import Split, split_of
-from .recolor import Painter, to_rgb
+from .recolor import Painter, draw_terms, to_rgb
 
 PHOTO_SIDE = 384
 HUES = (75.0, 255.0, 135.0)
 """Of most surfaces, most frequent first, in degrees: wood, stone and skin; sky; plants."""
 PHOTO_TYPES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+STUDIO = 0.12
+"""Share of the grounds drawn freely that are light backdrops, nearly without color."""
 
 Size = tuple[int, int]
 """Width and height in pixels."""
@@ -191,3 +194,39 @@ def _texture(size: Size, rng: np.random.Generator) -> Field:
 
 def _enlarge(colors: NDArray[np.uint8], size: Size) -> Image.Image:
     return Image.fromarray(colors).resize(size, _BICUBIC)
+
+
+class Grounds:
+    """Draws what objects are put on.
+
+    Args:
+        photos: photographs for it; there may be none.
+        painter: paints the rest.
+    """
+
+    def __init__(self, photos: tuple[Image.Image, ...], painter: Painter) -> None:
+        self._photos = photos
+        self._painter = painter
+
+    def draw(
+        self, size: Size, rng: np.random.Generator, *, natural: bool, basic: bool
+    ) -> tuple[Image.Image, str | None]:
+        """Draw a background; and its color's name where it has one.
+
+        Args:
+            size: in pixels.
+            rng: draws.
+            natural: a photograph as it is, if there are any.
+            basic: colors that are named are basic ones, and it is no backdrop.
+        """
+        if not basic and not natural and rng.random() < STUDIO:
+            return studio(size, self._painter, rng), None
+        if self._photos and (natural or rng.random() < 0.5):
+            photo = crop(self._photos[rng.integers(len(self._photos))], size, rng)
+            if not natural and rng.random() < 0.35:
+                photo = photo.filter(ImageFilter.BoxBlur(rng.uniform(1, 5)))
+            return photo, None
+        if rng.random() < 0.3:
+            term = draw_terms(1, rng, basic=basic, apart=False)[0]
+            return plain(size, self._painter.draw(term, rng), rng), term
+        return surface(size, self._painter, rng), None

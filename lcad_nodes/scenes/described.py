@@ -10,7 +10,8 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from ..color.names import TERMS
 from ..files.pictures import shrunk
-from .builder import Scene, SceneObject, places_in_line
+from .arrangement import places_in_line
+from .builder import Scene, SceneObject
 from .captions import Mention, describe
 from .cutouts import Split
 from .segments import SegmentedPhoto, read_segmented

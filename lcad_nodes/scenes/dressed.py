@@ -1,22 +1,28 @@
-"""People in clothes that take any color, read as `people` renders them."""
+"""Scenes of people, read as `people` renders them, in clothes that are painted."""
 
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageChops, ImageOps
 
 from ..files.pictures import BROKEN
+from .arrangement import Arrangement, Layout, Placed, places_in_line
+from .backgrounds import Grounds, Size
 from .cutouts import Split, lab_of, shading, split_of
+from .recolor import Painter, draw_terms
+from .shadows import darken, soft_shadow
 
 logger = logging.getLogger(__name__)
 
 LEAST = 0.02
 """Share of a person's picture that a thing worn must fill to count."""
-HAIR = "hair"
+SKIN, HAIR = "skin", "hair"
+ALL_NATURAL, PAINTED, DYED = 0.3, 0.75, 0.15
+"""Shares of scenes of people that nothing is painted in; of clothes, and of hair, of the others."""
 WHOLE = "whole"
 """The frame of a person who is seen from head to foot; others are cut off below."""
 
@@ -109,3 +115,92 @@ def _read(file: Path) -> DressedPerson | None:
     except (*BROKEN, KeyError, TypeError, Image.DecompressionBombError) as error:
         logger.warning("%s or its pictures cannot be read and are left out: %s", file, error)
         return None
+
+
+class People:
+    """Arranges people.
+
+    Args:
+        people: all there are.
+        grounds: what they are put before.
+        painter: paints what they wear.
+    """
+
+    def __init__(
+        self, people: tuple[DressedPerson, ...], grounds: Grounds, painter: Painter
+    ) -> None:
+        self._people = people
+        self._grounds = grounds
+        self._painter = painter
+
+    def arrange(
+        self, size: Size, count: int, rng: np.random.Generator, *, basic: bool = False
+    ) -> Arrangement:
+        """Put people side by side before a background, with some of what they wear painted.
+
+        Args:
+            size: of the scene.
+            count: how many people.
+            rng: draws.
+            basic: to measure with: one thing that each wears is painted, in one of the eleven basic
+                colors, and their skin is an object that is not told of.
+        """
+        ground, ground_color = self._grounds.draw(size, rng, natural=False, basic=basic)
+        layout = Layout(size, count, axis=0)
+        share = 0 if not basic and rng.random() < ALL_NATURAL else 1
+        placed: list[Placed] = []
+        for index, place in enumerate(places_in_line(count, axis=0)):
+            person = _stand(self._people[rng.integers(len(self._people))], layout, rng)
+            left, top = layout.corner(index, person.image.size, rng)
+            corner = left, top if person.whole else size[1] - person.image.height
+            ground = _paste(person.image, corner, ground, rng)
+            placed = [_behind(thing, person.image, corner) for thing in placed]
+            if basic:
+                placed.append(Placed(person.bare(), corner, SKIN, None, None, told=False))
+                worn = [thing for thing in person.worn if thing.name != HAIR][:1]
+            else:
+                worn = _some(person.worn, share, 2 if count == 1 else 1, rng)
+            for thing in worn:
+                color = draw_terms(1, rng, basic=basic, apart=False)[0]
+                image = Image.fromarray(self._painter.paint(np.asarray(thing.shading), color, rng))
+                wearer = person.who if rng.random() < 0.5 else None
+                placed.append(Placed(image, corner, thing.name, color, place, wearer))
+        return Arrangement(ground, ground_color, placed, False, real=True)
+
+
+def _some(worn: Sequence[Worn], share: float, most: int, rng: np.random.Generator) -> list[Worn]:
+    """A share of what a person mostly has painted, in its order; of hair, less."""
+    drawn = [t for t in worn if rng.random() < share * (DYED if t.name == HAIR else PAINTED)]
+    return [drawn[index] for index in sorted(rng.permutation(len(drawn))[:most])]
+
+
+def _stand(person: DressedPerson, layout: Layout, rng: np.random.Generator) -> DressedPerson:
+    """A person mirrored at random, and as large as there is room, or a little less."""
+    room = np.array(layout.size) * [1.1 / layout.count, 1] * rng.uniform(0.6, 1)
+    scale = float((room / np.array(person.image.size)).min())
+    width, height = (max(1, round(side * scale)) for side in person.image.size)
+    person = person.resized((width, height))
+    return person.mirrored() if rng.random() < 0.5 else person
+
+
+def _paste(
+    image: Image.Image, corner: tuple[int, int], ground: Image.Image, rng: np.random.Generator
+) -> Image.Image:
+    """A person put before a ground, with a soft shadow at times."""
+    layer = Image.new("L", ground.size)
+    layer.paste(image.getchannel("A"), corner)
+    if rng.random() < 0.35:
+        ground = darken(ground, soft_shadow(layer, rng))
+    ground = ground.copy()
+    ground.paste(image, corner, image)
+    return ground
+
+
+def _behind(thing: Placed, image: Image.Image, corner: tuple[int, int]) -> Placed:
+    """A thing less what a picture with an outline, put before it at a corner, hides."""
+    hidden = Image.new("L", thing.image.size)
+    shift = (corner[0] - thing.corner[0], corner[1] - thing.corner[1])
+    hidden.paste(image.getchannel("A"), shift)
+    left = thing.image.copy()
+    left.putalpha(ImageChops.subtract(left.getchannel("A"), hidden))
+    return replace(thing, image=left)

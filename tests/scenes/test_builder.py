@@ -10,7 +10,9 @@ from PIL import Image
 from lcad_nodes.color.lab import rgb_to_lab
 from lcad_nodes.color.names import TERMS, color_matches
 from lcad_nodes.scenes.__main__ import main
-from lcad_nodes.scenes.builder import SKIN, Scene, SceneBuilder, SceneError
+from lcad_nodes.scenes.arrangement import SceneError
+from lcad_nodes.scenes.builder import Scene, SceneBuilder
+from lcad_nodes.scenes.dressed import SKIN
 
 SIZE = 96
 
@@ -166,7 +168,7 @@ def test_backdrops_and_floors_are_for_learning_and_not_for_measuring(
 ) -> None:
     """What they say of one version can be compared with another."""
     measured, free = builder.build(3, objects=2, description="full"), builder.build(3)
-    monkeypatch.setattr("lcad_nodes.scenes.builder.STUDIO", 1.0)
+    monkeypatch.setattr("lcad_nodes.scenes.backgrounds.STUDIO", 1.0)
     monkeypatch.setattr("lcad_nodes.scenes.builder.FLOOR", 1.0)
     assert same(measured, builder.build(3, objects=2, description="full"))
     assert not same(free, builder.build(3))
