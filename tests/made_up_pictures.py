@@ -39,7 +39,7 @@ def write_people(folder: Path) -> None:
     for number in range(12):
         Image.fromarray(skin.clip(0, 255).astype(np.uint8)).save(folder / f"man-{number:04d}.png")
         Image.fromarray(parts).save(folder / f"man-{number:04d}.parts.png")
-        about = {"who": "man", "frame": "bust", "worn": ["jacket", "trousers", "hair"]}
+        about = {"who": "man", "tone": 0, "frame": "bust", "worn": ["jacket", "trousers", "hair"]}
         (folder / f"man-{number:04d}.json").write_text(json.dumps(about), encoding="utf-8")
 
 

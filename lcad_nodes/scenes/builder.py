@@ -127,8 +127,8 @@ class SceneBuilder:
             objects: how many objects, 0 to 3; None: at random, with few scenes of none.
             kinds: whether several objects are of one kind in different colors, or of different
                 kinds; or whether they are people, each of whom wears one thing that is painted, and
-                whose skin is an object too, of which nothing is said. Objects are all painted
-                unless this is "any".
+                whose skin is an object too, of which nothing is said; or nothing, without a
+                description. Objects are all painted unless this is "any".
             description: "full" names every painted object and its color, and the background's
                 where it has one that nobody could guess; "none" names nothing.
             places: whether the description says where objects are; None: half the time, and of
@@ -145,7 +145,7 @@ class SceneBuilder:
         if free:
             made = self._arrange_freely(rng)
         else:
-            made = self._arrange(objects, kinds, rng, painted=description == "full")
+            made = self._arrange(objects, kinds, description, rng)
         image, masks = compose(made, rng, floor=FLOOR if free else 0)
         placed, same, ground_color = made.placed, made.same, made.ground_color
         telling = 0.7 if free and same else 1.0 if same else 0.5
@@ -171,17 +171,22 @@ class SceneBuilder:
         return self._things.arrange(size, self._count(rng), "any", rng)
 
     def _arrange(
-        self, objects: int | None, kinds: Kinds, rng: np.random.Generator, *, painted: bool
+        self,
+        objects: int | None,
+        kinds: Kinds,
+        description: Description,
+        rng: np.random.Generator,
     ) -> Arrangement:
-        """Arrange what is to be measured with."""
+        """Arrange what is asked for."""
         size = (self.size, self.size)
         if kinds != "people":
             count = self._count(rng) if objects is None else objects
-            painted = painted or kinds != "any"
+            painted = description == "full" or kinds != "any"
             return self._things.arrange(size, count, kinds, rng, basic=True, painted=painted)
         if not self._people:
             raise SceneError("There are no people to make scenes of.")
-        return self._people.arrange(size, objects or 1, rng, basic=True)
+        natural = description == "none"
+        return self._people.arrange(size, objects or 1, rng, basic=not natural, natural=natural)
 
     def _develop(self, image: Image.Image, rng: np.random.Generator, *, old: bool) -> Tensor:
         """3,H,W in [0, 1] of a finished picture, aged if it is to be old."""

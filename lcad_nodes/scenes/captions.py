@@ -17,6 +17,8 @@ WHERE = {
     "second from the right": "second from the right",
     "far right": "on the far right",
 }
+PARTS = ("hair", "skin")
+"""What people have, and do not wear."""
 _BEFORE_GROUND = re.compile("^(?:, | on )", re.IGNORECASE)
 BEFORE = {"far left": "leftmost", "far right": "rightmost"}
 """Places that are put differently before a noun."""
@@ -70,8 +72,8 @@ def describe(
 
 
 def article(words: str) -> str:
-    """`words` with "a" or "an" before, unless they are plural or hair."""
-    if _plural(words) or words.endswith("hair"):
+    """`words` with "a" or "an" before, unless they are plural, hair or skin."""
+    if _plural(words) or words.endswith(PARTS):
         return words
     vowel = words[0] in "aeiou" and not words.startswith(("uni", "eu", "uk "))
     return f"{'an' if vowel else 'a'} {words}"
@@ -104,7 +106,7 @@ def _worn(mention: Mention, colored: str, style: str) -> str:
         owner = _with_place(who, mention.place) if mention.place else who
         verb = "are" if _plural(mention.name) else "is"
         return f"the {owner}'s {mention.name} {verb} {mention.color}"
-    joint = "with" if mention.name == "hair" else "in"
+    joint = "with" if mention.name in PARTS else "in"
     if style == "bare":
         return f"{_somewhere(who, mention.place)} {joint} {colored}"
     one = f"the {who}" if mention.place else article(who)

@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 LEAST = 0.02
 """Share of a person's picture that a thing worn must fill to count."""
 SKIN, HAIR = "skin", "hair"
+TOLD_SKIN = 0.5
+"""Share of the people in scenes drawn freely whose skin is told of, unless they are seen whole."""
+TONES = (("light", "fair", "pale"), ("light", "fair"), ("medium",), ("dark",), ("dark",))
+"""What skin of each tone is called; any is natural, too."""
 ALL_NATURAL, PAINTED, DYED = 0.3, 0.75, 0.15
 """Shares of scenes of people that nothing is painted in; of clothes, and of hair, of the others."""
 WHOLE = "whole"
@@ -45,12 +49,14 @@ class DressedPerson:
 
     Attributes:
         who: "woman", "man", "girl" or "boy".
+        tone: which of `TONES` their skin has.
         whole: whether seen from head to foot, and not cut off below.
         image: RGBA, in natural colors.
         worn: what can be painted.
     """
 
     who: str
+    tone: int
     whole: bool
     image: Image.Image
     worn: tuple[Worn, ...]
@@ -67,12 +73,12 @@ class DressedPerson:
     def mirrored(self) -> "DressedPerson":
         """The same, seen in a mirror."""
         worn = tuple(Worn(thing.name, ImageOps.mirror(thing.shading)) for thing in self.worn)
-        return DressedPerson(self.who, self.whole, ImageOps.mirror(self.image), worn)
+        return replace(self, image=ImageOps.mirror(self.image), worn=worn)
 
     def resized(self, size: tuple[int, int]) -> "DressedPerson":
         """The same in another size, width and height in pixels."""
         worn = tuple(Worn(thing.name, thing.shading.resize(size)) for thing in self.worn)
-        return DressedPerson(self.who, self.whole, self.image.resize(size), worn)
+        return replace(self, image=self.image.resize(size), worn=worn)
 
 
 def read_people(folders: Sequence[Path], split: Split) -> tuple[DressedPerson, ...]:
@@ -111,7 +117,7 @@ def _read(file: Path) -> DressedPerson | None:
             for name, share in zip(about["worn"], shares, strict=False)
             if (share > 127).mean() > LEAST
         )
-        return DressedPerson(about["who"], about["frame"] == WHOLE, image, worn)
+        return DressedPerson(about["who"], about["tone"], about["frame"] == WHOLE, image, worn)
     except (*BROKEN, KeyError, TypeError, Image.DecompressionBombError) as error:
         logger.warning("%s or its pictures cannot be read and are left out: %s", file, error)
         return None
@@ -134,7 +140,13 @@ class People:
         self._painter = painter
 
     def arrange(
-        self, size: Size, count: int, rng: np.random.Generator, *, basic: bool = False
+        self,
+        size: Size,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        basic: bool = False,
+        natural: bool = False,
     ) -> Arrangement:
         """Put people side by side before a background, with some of what they wear painted.
 
@@ -144,26 +156,31 @@ class People:
             rng: draws.
             basic: to measure with: one thing that each wears is painted, in one of the eleven basic
                 colors, and their skin is an object that is not told of.
+            natural: nothing is painted.
         """
         ground, ground_color = self._grounds.draw(size, rng, natural=False, basic=basic)
         layout = Layout(size, count, axis=0)
-        share = 0 if not basic and rng.random() < ALL_NATURAL else 1
+        share = 0 if natural or (not basic and rng.random() < ALL_NATURAL) else 1
         placed: list[Placed] = []
         for index, place in enumerate(places_in_line(count, axis=0)):
             person = _stand(self._people[rng.integers(len(self._people))], layout, rng)
             left, top = layout.corner(index, person.image.size, rng)
-            corner = left, top if person.whole else size[1] - person.image.height
+            corner = left, top if person.whole else max(size[1] - person.image.height, 0)
             ground = _paste(person.image, corner, ground, rng)
             placed = [_behind(thing, person.image, corner) for thing in placed]
+            wearer = person.who if rng.random() < 0.5 else None
+            skin = Placed(person.bare(), corner, SKIN, None, place, wearer, told=False)
             if basic:
-                placed.append(Placed(person.bare(), corner, SKIN, None, None, told=False))
+                placed.append(skin)
                 worn = [thing for thing in person.worn if thing.name != HAIR][:1]
             else:
                 worn = _some(person.worn, share, 2 if count == 1 else 1, rng)
+                if not natural and not person.whole and rng.random() < TOLD_SKIN:
+                    tone = str(rng.choice([*TONES[person.tone], "natural"]))
+                    placed.append(replace(skin, color=tone, told=True))
             for thing in worn:
                 color = draw_terms(1, rng, basic=basic, apart=False)[0]
                 image = Image.fromarray(self._painter.paint(np.asarray(thing.shading), color, rng))
-                wearer = person.who if rng.random() < 0.5 else None
                 placed.append(Placed(image, corner, thing.name, color, place, wearer))
         return Arrangement(ground, ground_color, placed, False, real=True)
 
@@ -176,7 +193,8 @@ def _some(worn: Sequence[Worn], share: float, most: int, rng: np.random.Generato
 
 def _stand(person: DressedPerson, layout: Layout, rng: np.random.Generator) -> DressedPerson:
     """A person mirrored at random, and as large as there is room, or a little less."""
-    room = np.array(layout.size) * [1.1 / layout.count, 1] * rng.uniform(0.6, 1)
+    most = 1.3 if layout.count == 1 and not person.whole else 1
+    room = np.array(layout.size) * [1.1 / layout.count, 1] * rng.uniform(0.6, most)
     scale = float((room / np.array(person.image.size)).min())
     width, height = (max(1, round(side * scale)) for side in person.image.size)
     person = person.resized((width, height))

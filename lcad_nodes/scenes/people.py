@@ -95,12 +95,14 @@ class Person:
 
     Attributes:
         who: "woman", "man", "girl" or "boy".
+        tone: which of `TONES` their skin has.
         worn: what the things worn are called, three at most.
         layers: what is seen, by material.
         face: the layer that is the face.
     """
 
     who: str
+    tone: int
     worn: tuple[str, ...]
     layers: tuple[Layer, ...]
     face: Layer
@@ -161,7 +163,7 @@ def draw(files: Mapping[str, bytes], model: str, rng: np.random.Generator) -> Pe
             texture = np.where(bare[..., None], texture * shade, texture).clip(0, 1)
         layers[name] = Layer(*mesh, texture.astype(np.float32), labels)
     worn = (*(called for _, _, called in clothes), "hair")
-    return Person(listed["who"], worn, tuple(layers.values()), layers[listed["face"]])
+    return Person(listed["who"], tone, worn, tuple(layers.values()), layers[listed["face"]])
 
 
 def _load(files: Mapping[str, bytes], model: str) -> dict[str, tuple[_Mesh, Floats]]:
@@ -397,7 +399,7 @@ def collect(models: Path, out: Path, numbers: Sequence[int]) -> int:
         name = f"{model}-{number:04d}"
         picture.save(out / f"{name}.png")
         parts.save(out / f"{name}.parts.png")
-        about = {"who": person.who, "frame": frame, "worn": person.worn}
+        about = {"who": person.who, "tone": person.tone, "frame": frame, "worn": person.worn}
         (out / f"{name}.json").write_text(json.dumps(about), encoding="utf-8")
         made += 1
     return made

@@ -17,7 +17,7 @@ class ConfigError(ValueError):
     """A configuration file does not say what it should; the message names file and key."""
 
 
-OF_SCENES = ("photos", "people", "split", "simple", "natural", "unplaced")
+OF_SCENES = ("photos", "people", "split", "simple", "natural", "portraits", "unplaced")
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
@@ -41,6 +41,8 @@ class DataConfig:
         simple: share of scenes of one object, seven of eight described: what the words mean is
             learned sooner from these.
         natural: share of scenes that are `photos` as they are, without a description.
+        portraits: share of scenes that are one of `people` in natural colors, without a
+            description.
         unplaced: share of scenes whose description never says where things are, beside those that
             do not by chance.
         folder: folder of photos to learn from, searched with its subfolders.
@@ -62,6 +64,7 @@ class DataConfig:
     split: Literal["train", "held_out"] = "train"
     simple: float = 0.0
     natural: float = 0.0
+    portraits: float = 0.0
     unplaced: float = 0.0
     folder: str = ""
     captions: str = ""
@@ -80,19 +83,21 @@ class DataConfig:
             raise ConfigError("give one of stamps, folder and shards")
         if self.natural and not self.photos:
             raise ConfigError("natural is a share of photos: name some")
+        if self.portraits and not self.people:
+            raise ConfigError("portraits are a share of people: name some")
         if self.captions and not self.folder:
             raise ConfigError("captions belong to a folder of photos")
         others, source = (OF_PHOTOS, "stamps") if self.stamps else (OF_SCENES, "folder or shards")
         _refuse(self, others, source)
         if self.size < 8 or self.size % 8:
             raise ConfigError(f"size: expected a multiple of 8, not {self.size}")
-        sorts = ("simple", "natural", "unplaced")
+        sorts = ("simple", "natural", "portraits", "unplaced")
         _check(self, (*sorts, "smallest_crop", "flipped", "dropped", "shortened"), 0, 1)
         _check(self, ("workers", "seed"), 0)
         if self.dropped + self.shortened > 1:
             raise ConfigError("dropped and shortened are more than 1 together")
-        if self.simple + self.natural + self.unplaced > 1:
-            raise ConfigError("simple, natural and unplaced are more than 1 together")
+        if sum(getattr(self, sort) for sort in sorts) > 1:
+            raise ConfigError("simple, natural, portraits and unplaced are more than 1 together")
 
     def require_paths(self) -> None:
         """Make sure that pictures and captions are there, before networks take minutes to build.

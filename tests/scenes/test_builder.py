@@ -224,15 +224,16 @@ def test_people_wear_the_colors_that_are_named_and_keep_their_skin(
     assert any("man" in scene.text.lower().split() for scene in dressed)
     right = []
     for scene in dressed:
-        assert {thing.name for thing in scene.objects} <= {"jacket", "trousers"}
+        assert {thing.name for thing in scene.objects} <= {"jacket", "trousers", SKIN}
         for thing in scene.objects:
             if thing.color in TERMS and thing.mask.sum() > 200:
                 mean = rgb_to_lab(scene.image[None])[0, :, thing.mask > 0].mean(dim=1)
                 right.append(bool(color_matches(mean, thing.color)))
     assert len(right) > 30
     assert sum(right) / len(right) > 0.85  # some are aged, and their noise is not
-    faces = [s for s in scenes if not s.objects and not s.text]
-    assert faces
+    skin = {o.color for scene in scenes for o in scene.objects if o.name == SKIN}
+    assert skin == {"light", "fair", "pale", "natural"}
+    assert any("skin" in scene.text.lower().split() for scene in dressed)
 
 
 def test_scenes_without_people_do_not_change_when_there_are_some(
@@ -258,6 +259,14 @@ def test_people_to_measure_with_wear_one_thing_each_and_have_skin(
         assert not any(thing.color or thing.phrase for thing in skins)
         for thing in worn:
             assert not any((thing.mask * skin.mask).any() for skin in skins)
+
+
+def test_portraits_are_of_one_person_in_natural_colors(stamps: Path, people: Path) -> None:
+    builder = SceneBuilder([stamps], [], SIZE, "train", [people])
+    for seed in range(10):
+        scene = builder.build(seed, objects=1, kinds="people", description="none")
+        assert scene.text == ""
+        assert scene.objects == ()
 
 
 def test_people_are_asked_for_in_vain_where_there_are_none(builder: SceneBuilder) -> None:

@@ -104,6 +104,8 @@ def test_what_somebody_wears_is_told_of_them() -> None:
         told.add(text.lower().removesuffix("."))
         placed = [Mention("hair", "gray", "left", "boy"), Mention("jeans", "blue", "right", "man")]
         told.update(phrase.lower() for phrase in describe(placed, None, rng)[1])
+        skin = Mention("skin", "fair", wearer="girl")
+        told.update(phrase.lower() for phrase in describe([skin], None, rng)[1])
     assert told >= {
         "a woman in a red dress and a man in blue jeans",
         "woman in red dress, man in blue jeans",
@@ -112,4 +114,6 @@ def test_what_somebody_wears_is_told_of_them() -> None:
         "the left boy's hair is gray",
         "man on the right in blue jeans",
         "the right man's jeans are blue",
+        "a girl with fair skin",
+        "the girl's skin is fair",
     }

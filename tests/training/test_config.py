@@ -131,9 +131,10 @@ DATA_AND_FIT = 'data = {stamps = ["a"]}\nfit = {directory = "b", steps = 1}\n'
         ('[data]\nfolder = "a"\ndropped = 0.9\n', "dropped and shortened are more than 1"),
         (
             '[data]\nstamps = ["a"]\nphotos = ["b"]\nsimple = 0.6\nnatural = 0.6\n',
-            "simple, natural and unplaced are more",
+            "simple, natural, portraits and unplaced are more",
         ),
         ('[data]\nstamps = ["a"]\nnatural = 0.1\n', "natural is a share of photos"),
+        ('[data]\nstamps = ["a"]\nportraits = 0.1\n', "portraits are a share of people"),
         ('[fit]\ndirectory = "a"\nsteps = 1\nlog = "b"\n', "log: expected csv or tensorboard"),
         ('[fit]\ndirectory = "a"\nsteps = 1\nbatch = 0\n', "batch: expected from 1 on, not 0"),
         (DATA_AND_FIT + 'train = "published"\n', "needs a start"),

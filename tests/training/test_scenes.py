@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from lcad_nodes.scenes.cutouts import read_cutouts
 from lcad_nodes.training.config import DataConfig
 from lcad_nodes.training.data.batches import batches
-from lcad_nodes.training.data.scenes import Scenes
+from lcad_nodes.training.data.scenes import GOLDEN_RATIO, Scenes
 
 
 def test_every_picture_of_a_batch_keeps_its_own_objects(stamps: Path) -> None:
@@ -54,3 +54,14 @@ def test_what_is_held_out_is_in_no_sample(stamps: Path, tmp_path: Path) -> None:
     assert held_out
     assert shown
     assert shown <= train
+
+
+def test_a_share_of_scenes_are_people_of_whom_nothing_is_said(stamps: Path, people: Path) -> None:
+    config = DataConfig((str(stamps),), people=(str(people),), portraits=0.25, size=32)
+    scenes = Scenes(config)
+    portraits = [n for n in range(40) if n * GOLDEN_RATIO % 1 < 0.25]
+    assert 8 <= len(portraits) <= 12
+    for number in portraits:
+        assert scenes[number].text == ""
+        assert scenes[number].objects == ()
+    assert sum(bool(scenes[number].text) for number in range(40)) > 15

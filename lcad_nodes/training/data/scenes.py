@@ -33,7 +33,9 @@ class Scenes(Dataset[Sample]):
             scene = self.builder.build(seed, objects=1, description=description)
         elif sort < config.simple + config.natural:
             scene = self.builder.build(seed, objects=0, description="none")
-        elif sort < config.simple + config.natural + config.unplaced:
+        elif sort < config.simple + config.natural + config.portraits:
+            scene = self.builder.build(seed, objects=1, kinds="people", description="none")
+        elif sort < config.simple + config.natural + config.portraits + config.unplaced:
             scene = self.builder.build(seed, places=False)
         else:
             scene = self.builder.build(seed)
