@@ -20,9 +20,10 @@ from .dressed import People, read_people
 from .recolor import PAINTS, Painter
 from .regions import Regions
 from .segments import read_segmented
+from .things import Kinds as KindsOfThings
 from .things import Things
 
-Kinds = Literal["any", "same", "different", "people"]
+Kinds = KindsOfThings | Literal["people"]
 Description = Literal["any", "full", "none"]
 
 SEGMENTED = 0.2

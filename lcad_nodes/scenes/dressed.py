@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,14 +49,14 @@ class DressedPerson:
 
     Attributes:
         who: "woman", "man", "girl" or "boy".
-        tone: which of `TONES` their skin has.
+        skin: what it is called, one of `TONES`.
         whole: whether seen from head to foot, and not cut off below.
         image: RGBA, in natural colors.
         worn: what can be painted.
     """
 
     who: str
-    tone: int
+    skin: tuple[str, ...]
     whole: bool
     image: Image.Image
     worn: tuple[Worn, ...]
@@ -70,15 +70,10 @@ class DressedPerson:
         bare.putalpha(rest)
         return bare
 
-    def mirrored(self) -> "DressedPerson":
-        """The same, seen in a mirror."""
-        worn = tuple(Worn(thing.name, ImageOps.mirror(thing.shading)) for thing in self.worn)
-        return replace(self, image=ImageOps.mirror(self.image), worn=worn)
-
-    def resized(self, size: tuple[int, int]) -> "DressedPerson":
-        """The same in another size, width and height in pixels."""
-        worn = tuple(Worn(thing.name, thing.shading.resize(size)) for thing in self.worn)
-        return replace(self, image=self.image.resize(size), worn=worn)
+    def changed(self, change: Callable[[Image.Image], Image.Image]) -> "DressedPerson":
+        """The same with its picture, and those of what is worn, mirrored or resized alike."""
+        worn = tuple(Worn(thing.name, change(thing.shading)) for thing in self.worn)
+        return replace(self, image=change(self.image), worn=worn)
 
 
 def read_people(folders: Sequence[Path], split: Split) -> tuple[DressedPerson, ...]:
@@ -117,8 +112,10 @@ def _read(file: Path) -> DressedPerson | None:
             for name, share in zip(about["worn"], shares, strict=False)
             if (share > 127).mean() > LEAST
         )
-        return DressedPerson(about["who"], about["tone"], about["frame"] == WHOLE, image, worn)
-    except (*BROKEN, KeyError, TypeError, Image.DecompressionBombError) as error:
+        return DressedPerson(
+            about["who"], TONES[about["tone"]], about["frame"] == WHOLE, image, worn
+        )
+    except (*BROKEN, LookupError, TypeError, Image.DecompressionBombError) as error:
         logger.warning("%s or its pictures cannot be read and are left out: %s", file, error)
         return None
 
@@ -176,7 +173,7 @@ class People:
             else:
                 worn = _some(person.worn, share, 2 if count == 1 else 1, rng)
                 if not natural and not person.whole and rng.random() < TOLD_SKIN:
-                    tone = str(rng.choice([*TONES[person.tone], "natural"]))
+                    tone = str(rng.choice([*person.skin, "natural"]))
                     placed.append(replace(skin, color=tone, told=True))
             for thing in worn:
                 color = draw_terms(1, rng, basic=basic, apart=False)[0]
@@ -197,8 +194,8 @@ def _stand(person: DressedPerson, layout: Layout, rng: np.random.Generator) -> D
     room = np.array(layout.size) * [1.1 / layout.count, 1] * rng.uniform(0.6, most)
     scale = float((room / np.array(person.image.size)).min())
     width, height = (max(1, round(side * scale)) for side in person.image.size)
-    person = person.resized((width, height))
-    return person.mirrored() if rng.random() < 0.5 else person
+    person = person.changed(lambda picture: picture.resize((width, height)))
+    return person.changed(ImageOps.mirror) if rng.random() < 0.5 else person
 
 
 def _paste(

@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from kornia.color import linear_rgb_to_rgb, rgb_to_linear_rgb
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -212,16 +214,15 @@ def _zone(zone: str, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 def _linear(image: Image.Image) -> Floats:
     """H,W,3 linear RGB in [0, 1] of an sRGB picture."""
-    coded = np.asarray(image.convert("RGB"), np.float32) / 255
-    linear = np.where(coded > 0.04045, ((coded + 0.055) / 1.055) ** 2.4, coded / 12.92)
-    return linear.astype(np.float32)
+    coded = torch.from_numpy(np.asarray(image.convert("RGB"), np.float32) / 255)
+    return rgb_to_linear_rgb(coded.movedim(-1, 0)).movedim(0, -1).numpy()
 
 
 def _coded(linear: NDArray) -> NDArray[np.uint8]:
-    """sRGB of linear RGB."""
-    linear = linear.clip(0, 1)
-    coded = np.where(linear > 0.0031308, 1.055 * linear ** (1 / 2.4) - 0.055, 12.92 * linear)
-    return (coded * 255).round().astype(np.uint8)
+    """sRGB of linear RGB, H,W,3."""
+    light = torch.from_numpy(linear.clip(0, 1).astype(np.float32))
+    coded = linear_rgb_to_rgb(light.movedim(-1, 0)).movedim(0, -1)
+    return (coded * 255).round().to(torch.uint8).numpy()
 
 
 def _dyed(texture: Floats, tint: NDArray[np.float64]) -> Floats:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from lcad_nodes.scenes import people
 from lcad_nodes.scenes.dressed import PeopleError, read_people
@@ -151,6 +151,10 @@ def test_rendered_people_are_read_with_what_they_wear(
             covered = np.asarray(thing.shading.getchannel("A")) > 127
             assert covered.mean() > 0.02
             assert np.asarray(person.image.getchannel("A"))[covered].mean() > 200
+    about = json.loads(victim.read_text(encoding="utf-8"))
+    victim.with_suffix(".png").write_bytes(before[victim.with_suffix(".png")])
+    victim.write_text(json.dumps(about | {"tone": 9}), encoding="utf-8")
+    assert len([*read_people([tmp_path], "train"), *read_people([tmp_path], "held_out")]) == 7
     victim.unlink()
     assert collect(archive, tmp_path, range(8)) == 1
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
@@ -159,7 +163,7 @@ def test_rendered_people_are_read_with_what_they_wear(
 def test_a_mirror_keeps_things_on_the_person(archive: Path, tmp_path: Path) -> None:
     collect(archive, tmp_path, range(3))
     person = read_people([tmp_path], "train")[0]
-    mirrored = person.mirrored()
+    mirrored = person.changed(ImageOps.mirror)
     np.testing.assert_array_equal(np.asarray(mirrored.image), np.asarray(person.image)[:, ::-1])
     for one, other in zip(person.worn, mirrored.worn, strict=True):
         np.testing.assert_array_equal(np.asarray(other.shading), np.asarray(one.shading)[:, ::-1])
