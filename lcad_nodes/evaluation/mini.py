@@ -144,6 +144,8 @@ ROWS = (
     Row("people", "color accuracy of what 1-2 people wear", ratio, None, unit="%"),
     Row("skin", "mean ΔE2000 to the truth of their skin, of which nothing is said", mean, None),
     Row("gray skin", "the same of the gray photo", mean, None),
+    Row("portraits", "no description: mean ΔE2000 to the truth of a person's skin", mean, None),
+    Row("gray portraits", "the same of the gray photo", mean, None),
 )
 
 
@@ -222,8 +224,11 @@ class Measurement:
         """Measure people: the colors of what they wear, and their skin."""
         pictures = self._described(scenes, seed)
         self.samples["people"] += hits(scenes, pictures)
-        self.samples["skin"] += inside(scenes, pictures, SKIN)
-        self.samples["gray skin"] += inside(scenes, gray(lightness(stack(scenes)[0])), SKIN)
+        self._skin(scenes, pictures, "skin")
+
+    def portraits(self, scenes: Sequence[Scene], seed: int) -> None:
+        """Measure the skin of people of whom nothing is said."""
+        self._skin(scenes, self._described(scenes, seed), "portraits")
 
     def undescribed(self, scenes: Sequence[Scene], seed: int) -> None:
         """Measure photographs of which nothing is said."""
@@ -264,6 +269,11 @@ class Measurement:
         self.samples[f"outside {objects}"] += outside(scenes, pictures)
         gray_photos = gray(lightness(stack(scenes)[0]))
         self.samples[f"gray outside {objects}"] += outside(scenes, gray_photos)
+
+    def _skin(self, scenes: Sequence[Scene], pictures: Tensor, key: str) -> None:
+        """Compare people's skin with the truth, and that of the gray photo with it too."""
+        self.samples[key] += inside(scenes, pictures, SKIN)
+        self.samples[f"gray {key}"] += inside(scenes, gray(lightness(stack(scenes)[0])), SKIN)
 
     def _of_one(self, key: str, scenes: Sequence[Scene], seed: int) -> Tensor:
         """One sample of all colorings of a photograph: they are not independent of each other."""
@@ -341,7 +351,7 @@ def measure(
     builder = SceneBuilder(stamps, photos, SIDE, "held_out", people)
     steps = _steps(found, builder, photos, count)
     if not people:
-        del steps["people"]
+        del steps["people"], steps["portraits"]
     if unknown := sorted(set(kinds) - set(steps)):
         raise KindError(f"--kinds: there is no {unknown[0]!r}; there are {', '.join(steps)}")
     for kind in kinds or steps:
@@ -369,6 +379,9 @@ def _steps(
     def dressed(n: int) -> Scene:
         return builder.build(n, objects=1 + n % 2, kinds="people", description="full")
 
+    def portrait(n: int) -> Scene:
+        return builder.build(n, objects=1, kinds="people", description="none")
+
     def several(alike: Kinds, places: bool) -> Callable[[int], Scene]:
         return lambda n: builder.build(
             n, objects=2 + n % 2, kinds=alike, description="full", places=places
@@ -390,6 +403,7 @@ def _steps(
         "held_out": (found.held_out, describe_photos(photos, "held_out", SIDE, [2, 3]), None),
         "trained_on": (found.trained_on, describe_photos(photos, "train", SIDE, [2, 3]), None),
         "people": (found.people, *drawn(dressed)),
+        "portraits": (found.portraits, *drawn(portrait)),
     }
 
 

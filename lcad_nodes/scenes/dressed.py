@@ -168,13 +168,13 @@ class People:
             wearer = person.who if rng.random() < 0.5 else None
             skin = Placed(person.bare(), corner, SKIN, None, place, wearer, told=False)
             if basic:
-                placed.append(skin)
                 worn = [thing for thing in person.worn if thing.name != HAIR][:1]
             else:
                 worn = _some(person.worn, share, 2 if count == 1 else 1, rng)
                 if not natural and not person.whole and rng.random() < TOLD_SKIN:
                     tone = str(rng.choice([*person.skin, "natural"]))
-                    placed.append(replace(skin, color=tone, told=True))
+                    skin = replace(skin, color=tone, told=True)
+            placed.append(skin)
             for thing in worn:
                 color = draw_terms(1, rng, basic=basic, apart=False)[0]
                 image = Image.fromarray(self._painter.paint(np.asarray(thing.shading), color, rng))

@@ -21,7 +21,7 @@ OF_SCENES = ("photos", "people", "split", "simple", "natural", "portraits", "unp
 """Keys that only made-up scenes know."""
 OF_PHOTOS = ("smallest_crop", "flipped", "dropped", "shortened")
 """Keys that only photos know; scenes bring their own levels of description."""
-OF_MASKS = ("guided", "guidance", "localization_weight", "thing_weight")
+OF_MASKS = ("guided", "guidance", "localization_weight", "thing_weight", "skin_weight")
 """Keys that are of masks, which only made-up scenes bring."""
 LEAST_JUDGED = 24
 """Px of a side from which on the discriminator has a patch to judge."""
@@ -259,6 +259,9 @@ class DiffusionConfig:
         thing_weight: factor of the error where something lies that the description names, of
             pictures with known masks. What is best to predict stays the same; a small batch tells
             more of it, since nobody can guess the rest. 1 is the published loss.
+        skin_weight: the same of people's skin in made-up scenes, where the description does not
+            speak of it. It is pale, so that little is lost by a wrong color in a mean of squares,
+            and it is what people look at.
     """
 
     data: DataConfig
@@ -278,11 +281,12 @@ class DiffusionConfig:
     guidance: float = 3.0
     localization_weight: float = 0.0
     thing_weight: float = 1.0
+    skin_weight: float = 1.0
 
     def __post_init__(self) -> None:
         """Check what types cannot."""
         _check(self, ("guided",), 0, 1)
-        weights = ("localization_weight", "thing_weight")
+        weights = ("localization_weight", "thing_weight", "skin_weight")
         _check(self, (*weights, "guidance", "noise_offset", "pool"), 0)
         _check(self, ("fresh", "largest_weight"), 1)
         if not self.data.stamps:

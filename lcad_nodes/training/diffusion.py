@@ -214,11 +214,13 @@ class Diffusion(nn.Module):
         return loss, figures
 
     def _weights_of_places(self, batch: EncodedBatch, errors: Tensor) -> Tensor:
-        """Compute by how much each place counts, Bxhxw; see `DiffusionConfig.thing_weight`."""
+        """Compute by how much each place counts, Bxhxw; see `DiffusionConfig`."""
         weights = torch.ones_like(errors)
         for row, known in zip(weights, batch.instances, strict=True):
             if known.tokens:
                 row += (self.config.thing_weight - 1) * known.masks.to(errors).amax(dim=0)
+            if known.unsaid is not None:
+                row += (self.config.skin_weight - 1) * known.unsaid.to(errors)
         return weights
 
     def _guided(self, batch: EncodedBatch) -> list[bool]:

@@ -34,10 +34,12 @@ class Instances:
         masks: things x h x w in [0, 1], on the latent's grid.
         tokens: for every thing the indices of its phrase's tokens in the encoded description, at
             least one.
+        unsaid: h x w in [0, 1]: people's skin that it does not speak of; None: there is none.
     """
 
     masks: Tensor
     tokens: tuple[tuple[int, ...], ...]
+    unsaid: Tensor | None = None
 
     @cached_property
     def marks(self) -> Tensor:
@@ -55,7 +57,7 @@ def find_instances(
     Args:
         tokenizer: CLIP's.
         text: the description.
-        objects: phrases of it, each with its mask, HxW.
+        objects: phrases of it, each with its mask, HxW; "" is that of what it does not speak of.
         size: height and width of the latent.
 
     Raises:
@@ -64,14 +66,19 @@ def find_instances(
     if not objects:
         return Instances(torch.zeros(0, *size), ())
     masks = masks_on_grid(torch.stack([mask for _, mask in objects]), size)
-    phrases = [phrase for phrase, _ in objects]
+    silent = [not phrase for phrase, _ in objects]
+    unsaid = masks[silent].amax(dim=0).unflatten(-1, tuple(size)) if any(silent) else None
+    masks = masks[[bool(phrase) for phrase, _ in objects]]
+    phrases = [phrase for phrase, _ in objects if phrase]
     words, *wanted = (tokenizer(text)["input_ids"][1:-1] for text in (text, *phrases))
     tokens = [Token(number, index) for index, number in enumerate(words, 1)]
     found = find_phrases(text, tokens, phrases, wanted)
     spans = [tuple(index for index in span if index < TOKENS - 1) for span in found]
     heard = [number for number, span in enumerate(spans) if span]
     return Instances(
-        masks[heard].unflatten(-1, tuple(size)), tuple(spans[number] for number in heard)
+        masks[heard].unflatten(-1, tuple(size)),
+        tuple(spans[number] for number in heard),
+        unsaid,
     )
 
 

@@ -162,6 +162,20 @@ def test_a_kind_of_rows_that_does_not_exist_is_named_with_those_that_do(
         mini.measure(colorizer, [stamps], [], 1, ["people"])
 
 
+@pytest.mark.slow
+def test_skin_is_measured_of_people_with_a_description_and_without(
+    colorizer: Colorizer, stamps: Path, people: Path
+) -> None:
+    found = mini.measure(colorizer, [stamps], [], 2, ["people", "portraits"], [people])
+    rows = ("people", "skin", "gray skin", "portraits", "gray portraits")
+    assert {row.key: figure.count for row, figure in found.figures().items()} == dict.fromkeys(
+        rows, 2
+    )
+    for of_gray in ("gray skin", "gray portraits"):
+        assert all(error > 5 for (error,) in found.samples[of_gray])
+    assert found.samples["portraits"] != found.samples["gray portraits"]
+
+
 def test_nothing_to_measure_is_told(colorizer: Colorizer, stamps: Path) -> None:
     with pytest.raises(mini.KindError, match=r"outlines none of the photographs"):
         mini.measure(colorizer, [stamps], [], 1, ["held_out"])

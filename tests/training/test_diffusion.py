@@ -258,6 +258,17 @@ def test_more_weight_goes_to_where_described_things_are(from_nothing: DiffusionC
     assert torch.allclose(both, (3 + 1) * halves[0][1]["unweighted"])
 
 
+@torch.no_grad()
+def test_more_weight_goes_to_skin_of_which_nothing_is_said(from_nothing: DiffusionConfig) -> None:
+    weights = replace(from_nothing, thing_weight=3.0, skin_weight=8.0)
+    stage = Diffusion(weights, split(load_file(from_nothing.start)))
+    batch, nothing = _encoded(4), torch.zeros(0, 8, 8)
+    for unsaid, factor in ((torch.ones(8, 8), 8.0), (torch.zeros(8, 8), 1.0)):
+        of_skin = Instances(nothing, (), unsaid)
+        loss, figures = stage(replace(batch, instances=[of_skin] * 4), 0)
+        assert torch.allclose(loss, factor * figures["unweighted"])
+
+
 @pytest.mark.slow
 def test_nouns_are_placed_and_embeddings_stay_while_the_rest_of_the_text_encoder_learns(
     from_nothing: DiffusionConfig, wordnet: Path

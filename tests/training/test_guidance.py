@@ -61,6 +61,19 @@ def test_phrases_and_masks_are_found_for_the_latent(tokenizer: CLIPTokenizer) ->
         find_instances(tokenizer, "a red cup", [("a green hat", left)], (8, 8))
 
 
+def test_what_is_not_spoken_of_is_kept_apart_from_what_is(tokenizer: CLIPTokenizer) -> None:
+    left, right = halves(64)
+    objects = [("", right), ("a red cup", left)]
+    found = find_instances(tokenizer, "a red cup", objects, (8, 8))
+    assert found.tokens == ((1, 2, 3),)
+    assert torch.equal(found.masks, halves(8)[0][None])
+    silent = find_instances(tokenizer, "", [("", left), ("", right)], (8, 8))
+    assert (silent.tokens, silent.masks.shape) == ((), (0, 8, 8))
+    for unsaid, expected in ((found.unsaid, halves(8)[1]), (silent.unsaid, torch.ones(8, 8))):
+        assert unsaid is not None
+        assert torch.equal(unsaid, expected)
+
+
 def test_words_beyond_what_is_encoded_are_not_guided(tokenizer: CLIPTokenizer) -> None:
     text = ", ".join(["a plain gray wall"] * 14) + ", a red cup of tea on the table"
     objects = [("a red cup of tea on the table", torch.ones(64, 64))]

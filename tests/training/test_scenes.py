@@ -63,5 +63,16 @@ def test_a_share_of_scenes_are_people_of_whom_nothing_is_said(stamps: Path, peop
     assert 8 <= len(portraits) <= 12
     for number in portraits:
         assert scenes[number].text == ""
-        assert scenes[number].objects == ()
+        assert [phrase for phrase, _ in scenes[number].objects] == [""]  # the skin
     assert sum(bool(scenes[number].text) for number in range(40)) > 15
+
+
+def test_skin_that_is_not_told_of_is_known_of_all_people(stamps: Path, people: Path) -> None:
+    scenes = Scenes(DataConfig((str(stamps),), people=(str(people),), size=64))
+    samples = [scenes[number].objects for number in range(150)]
+    told = [o for o in samples if any("skin" in phrase for phrase, _ in o)]
+    unsaid = [o for o in samples if any(phrase == "" for phrase, _ in o)]
+    assert len(told) > 5
+    assert len(unsaid) > 5
+    skin = [mask for objects in unsaid for phrase, mask in objects if phrase == ""]
+    assert sum(bool(mask.any()) for mask in skin) > 0.8 * len(skin)

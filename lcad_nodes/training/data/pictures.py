@@ -38,7 +38,7 @@ class Sample:
         text: the description; "" where there is none.
         skipped: pictures that could not be read and that this one stands in for.
         objects: phrases of the description, each with the mask, HxW, of what it speaks of; where
-            masks are known.
+            masks are known. "" is the phrase of people's skin that it does not speak of.
     """
 
     image: Tensor

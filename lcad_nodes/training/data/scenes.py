@@ -6,6 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ...scenes.builder import SceneBuilder
+from ...scenes.dressed import SKIN
 from ..config import DataConfig
 from .pictures import Sample
 
@@ -43,4 +44,5 @@ class Scenes(Dataset[Sample]):
         if scene.background:
             covered = torch.stack([thing.mask for thing in scene.objects]).amax(dim=0)
             named.append((scene.background, 1 - covered))
-        return Sample(scene.image, scene.text, objects=tuple(named))
+        unsaid = [("", o.mask) for o in scene.objects if o.name == SKIN and not o.phrase]
+        return Sample(scene.image, scene.text, objects=(*named, *unsaid))
