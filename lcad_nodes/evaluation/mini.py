@@ -267,13 +267,12 @@ class Measurement:
         Apart for one object and several: scenes of one number have the same background in both.
         """
         self.samples[f"outside {objects}"] += outside(scenes, pictures)
-        gray_photos = gray(lightness(stack(scenes)[0]))
-        self.samples[f"gray outside {objects}"] += outside(scenes, gray_photos)
+        self.samples[f"gray outside {objects}"] += outside(scenes, _gray_photos(scenes))
 
     def _skin(self, scenes: Sequence[Scene], pictures: Tensor, key: str) -> None:
         """Compare people's skin with the truth, and that of the gray photo with it too."""
         self.samples[key] += inside(scenes, pictures, SKIN)
-        self.samples[f"gray {key}"] += inside(scenes, gray(lightness(stack(scenes)[0])), SKIN)
+        self.samples[f"gray {key}"] += inside(scenes, _gray_photos(scenes), SKIN)
 
     def _of_one(self, key: str, scenes: Sequence[Scene], seed: int) -> Tensor:
         """One sample of all colorings of a photograph: they are not independent of each other."""
@@ -313,6 +312,11 @@ class Measurement:
                 words = texts if isinstance(texts, str) else texts[number]
                 row.append(tile(pictures[number], words or "no description"))
             self.tiles.append(row)
+
+
+def _gray_photos(scenes: Sequence[Scene]) -> Tensor:
+    """The scenes without color, Bx3xHxW."""
+    return gray(lightness(stack(scenes)[0]))
 
 
 def _told_otherwise(scenes: Sequence[Scene], samples: Samples) -> Samples:

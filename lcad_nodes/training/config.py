@@ -293,6 +293,8 @@ class DiffusionConfig:
             _refuse(self, OF_MASKS, "folder or shards, which bring no masks")
         if self.wordnet and self.train == "published":
             raise ConfigError("wordnet would change a text encoder that train = 'published' keeps")
+        if self.skin_weight != 1 and not self.data.people:
+            raise ConfigError("skin_weight is of people's skin, and data.people is not given")
         if not self.noise_bias > 0:
             raise ConfigError(f"noise_bias: expected more than 0, not {self.noise_bias}")
 

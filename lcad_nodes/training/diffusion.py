@@ -92,11 +92,10 @@ class FrozenEncoders:
             posterior = self.vae.encode(2 * batch.images - 1).latent_dist  # pyright: ignore
             luminance = self.encoder(network_input(lightness(batch.images)))[-1].float()
         latents = posterior.mean.float() * SCALE_FACTOR
-        found = [
-            find_instances(self.tokenizer, text, objects, latents.shape[-2:])
+        instances = [
+            find_instances(self.tokenizer, text, objects, latents.shape[-2:]).to(latents.device)
             for text, objects in zip(batch.texts, batch.objects, strict=True)
         ]
-        instances = [replace(one, masks=one.masks.to(latents.device)) for one in found]
         return EncodedBatch(latents, luminance, self.tokens(batch.texts), batch.numbers, instances)
 
     def tokens(self, texts: list[str]) -> Tensor:

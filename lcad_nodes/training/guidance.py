@@ -41,6 +41,11 @@ class Instances:
     tokens: tuple[tuple[int, ...], ...]
     unsaid: Tensor | None = None
 
+    def to(self, device: torch.device) -> "Instances":
+        """The same, with its masks on a device."""
+        unsaid = None if self.unsaid is None else self.unsaid.to(device)
+        return Instances(self.masks.to(device), self.tokens, unsaid)
+
     @cached_property
     def marks(self) -> Tensor:
         """Their tokens as every layer computes with them; see `mark_tokens`."""
@@ -66,20 +71,16 @@ def find_instances(
     if not objects:
         return Instances(torch.zeros(0, *size), ())
     masks = masks_on_grid(torch.stack([mask for _, mask in objects]), size)
-    silent = [not phrase for phrase, _ in objects]
-    unsaid = masks[silent].amax(dim=0).unflatten(-1, tuple(size)) if any(silent) else None
-    masks = masks[[bool(phrase) for phrase, _ in objects]]
-    phrases = [phrase for phrase, _ in objects if phrase]
+    masks = masks.unflatten(-1, tuple(size))
+    said = torch.tensor([bool(phrase) for phrase, _ in objects])
+    unsaid = None if said.all() else masks[~said].amax(dim=0)
+    masks, phrases = masks[said], [phrase for phrase, _ in objects if phrase]
     words, *wanted = (tokenizer(text)["input_ids"][1:-1] for text in (text, *phrases))
     tokens = [Token(number, index) for index, number in enumerate(words, 1)]
     found = find_phrases(text, tokens, phrases, wanted)
     spans = [tuple(index for index in span if index < TOKENS - 1) for span in found]
     heard = [number for number, span in enumerate(spans) if span]
-    return Instances(
-        masks[heard].unflatten(-1, tuple(size)),
-        tuple(spans[number] for number in heard),
-        unsaid,
-    )
+    return Instances(masks[heard], tuple(spans[number] for number in heard), unsaid)
 
 
 class GuidedAttention:

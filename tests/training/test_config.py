@@ -168,6 +168,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, message: str) -> None
         ("noise_bias = 0", "noise_bias: expected more than 0"),
         ("noise_offset = -0.1", "noise_offset: expected from 0 on, not -0.1"),
         ('wordnet = "w"\ntrain = "published"', "wordnet would change a text encoder"),
+        ("skin_weight = 8", "skin_weight is of people's skin, and data.people is not given"),
     ],
 )
 def test_what_is_wrong_of_stage_two_is_named(tmp_path: Path, text: str, message: str) -> None:

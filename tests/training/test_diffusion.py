@@ -260,7 +260,8 @@ def test_more_weight_goes_to_where_described_things_are(from_nothing: DiffusionC
 
 @torch.no_grad()
 def test_more_weight_goes_to_skin_of_which_nothing_is_said(from_nothing: DiffusionConfig) -> None:
-    weights = replace(from_nothing, thing_weight=3.0, skin_weight=8.0)
+    data = replace(from_nothing.data, people=("people",))
+    weights = replace(from_nothing, data=data, thing_weight=3.0, skin_weight=8.0)
     stage = Diffusion(weights, split(load_file(from_nothing.start)))
     batch, nothing = _encoded(4), torch.zeros(0, 8, 8)
     for unsaid, factor in ((torch.ones(8, 8), 8.0), (torch.zeros(8, 8), 1.0)):
