@@ -7,6 +7,7 @@ from typing import Any
 import comfy.sample
 import comfy.samplers
 import comfy.utils
+import torch
 from comfy.model_patcher import ModelPatcher
 from torch import Tensor
 
@@ -136,6 +137,7 @@ def sample(
     """
     model = checked(model)
     start = empty_latent(luminance)
+    positive, negative = (add_luminance(prompt, luminance) for prompt in (positive, negative))
     latent = start["samples"]
     if settings.denoise < 1:
         latent = _without_color(model, luminance, latent)
@@ -151,11 +153,11 @@ def sample(
         model,
         comfy.sample.prepare_noise(latent, settings.seed),
         settings.steps,
-        settings.cfg,
+        _scale(model, positive, negative, settings.cfg),
         settings.sampler_name,
         settings.scheduler,
-        add_luminance(positive, luminance),
-        add_luminance(negative, luminance),
+        positive,
+        negative,
         latent,
         denoise=settings.denoise,
         last_step=last_step,
@@ -189,19 +191,51 @@ def sample_as_published(
     start = empty_latent(luminance)
     latent = start["samples"]
     sigmas = reference_sigmas(model, steps)
+    positive, negative = (add_luminance(prompt, luminance) for prompt in (positive, negative))
     samples = comfy.sample.sample_custom(
         model,
         comfy.sample.prepare_noise(latent, seed),
-        cfg,
+        _scale(model, positive, negative, cfg),
         ReferenceSampler(sigmas),
         sigmas,
-        add_luminance(positive, luminance),
-        add_luminance(negative, luminance),
+        positive,
+        negative,
         latent,
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
     return {**start, "samples": samples}
+
+
+def _scale(
+    model: ModelPatcher, positive: Conditioning, negative: Conditioning, cfg: float
+) -> float:
+    """Choose the guidance scale: 1 where both prompts are the same, as they are without words.
+
+    No scale has anything to amplify there, and at 1 the host computes one of the two, in half the
+    time. What a patch of the model's guidance does with both is left to it.
+    """
+    patched = any(option.startswith("sampler_") for option in model.model_options)
+    return cfg if patched or not _same(positive, negative) else 1.0
+
+
+def _same(one: Conditioning, other: Conditioning) -> bool:
+    """Whether two prompts are encoded alike, and carry the same."""
+    if len(one) != len(other):
+        return False
+    pairs = zip(one, other, strict=True)
+    return all(
+        torch.equal(encoded, also_encoded)
+        and values.keys() == others.keys()
+        and all(_equal(value, others[key]) for key, value in values.items())
+        for (encoded, values), (also_encoded, others) in pairs
+    )
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, Tensor) and isinstance(other, Tensor):
+        return torch.equal(one, other)
+    return one is other
 
 
 def _without_color(model: ModelPatcher, luminance: Luminance, empty: Tensor) -> Tensor:
